@@ -14,7 +14,13 @@ pub mod llm_proxy {
 /// `vibectl.fleet`, what an operator asks the proxies it runs.
 pub mod fleet {
     /// Version 1 of the fleet contract.
-    #[allow(missing_docs, clippy::pedantic, unreachable_pub, unused_qualifications, reason = "generated code")]
+    #[allow(
+        missing_docs,
+        clippy::pedantic,
+        unreachable_pub,
+        unused_qualifications,
+        reason = "generated code"
+    )]
     pub mod v1 {
         tonic::include_proto!("vibectl.fleet.v1");
     }
