@@ -1,0 +1,36 @@
+{{/* What the operator does in a namespace that it watches, and nothing else. */}}
+{{- define "vibectl-operator.watchedRules" -}}
+- apiGroups: [vibectl.dev]
+  resources: [llmproxies, proxytokens]
+  verbs: [get, list, watch]
+- apiGroups: [vibectl.dev]
+  resources: [llmproxies/status, proxytokens/status]
+  verbs: [patch]
+# Needed to set blockOwnerDeletion where OwnerReferencesPermissionEnforcement is on.
+- apiGroups: [vibectl.dev]
+  resources: [llmproxies/finalizers, proxytokens/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts, services]
+  verbs: [get, list, watch, create, patch, delete]
+# Generated keys are written by create and by update with a resourceVersion; the rest by apply.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, update, patch, delete]
+# Patched with an annotation that makes the kubelet refresh mounted objects at once.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
