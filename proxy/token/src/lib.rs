@@ -1,1 +1,36 @@
-//! Skeleton.
+//! Credentials of vibectl: who signs them, who may use them, and for how long.
+//!
+//! Everything here is pure: the clock, randomness for identifiers and the bytes of files are passed in. Reading
+//! files, Secrets or requests belongs to the callers.
+//!
+//! - [`mint`] and [`verify`]: signed tokens of a cluster, by a [`SigningKey`] and a [`KeySet`].
+//! - [`table`]: the access table, one row per live `ProxyToken`. No row, no access.
+//! - [`rotation`]: the life of signing keys. [`renewal`]: when a token is made anew.
+//! - [`standalone`]: tokens of a server that runs alone, signed with one shared secret.
+
+mod algorithm;
+mod claims;
+mod jwk;
+mod jws;
+mod key_set;
+mod limits;
+mod mint;
+mod rejection;
+pub mod renewal;
+pub mod rotation;
+mod signing_key;
+pub mod standalone;
+pub mod table;
+mod token;
+mod verify;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use claims::{Claims, Expectation, audience_of, issuer_of};
+pub use jwk::PublicJwk;
+pub use key_set::{KeySet, KeySetError};
+pub use limits::Limits;
+pub use mint::{MintError, mint};
+pub use rejection::Rejection;
+pub use signing_key::{KeyError, SigningKey};
+pub use token::Token;
+pub use verify::{LEEWAY_SECONDS, MAX_TOKEN_BYTES, verify};

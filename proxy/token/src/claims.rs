@@ -1,0 +1,56 @@
+//! What a token of a cluster says. Identity only: what it may do stands in the access table.
+
+use serde::{Deserialize, Serialize};
+
+/// The claims of a token for one `LlmProxy`. Every one is required.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it: [`issuer_of`] the proxy.
+    pub iss: String,
+    /// For whom: [`audience_of`] the proxy. One string; a list is refused.
+    pub aud: String,
+    /// The `ProxyToken` as `namespace/name`, for people and logs.
+    pub sub: String,
+    /// When it was issued, in seconds since 1970.
+    pub iat: i64,
+    /// From when it is good.
+    pub nbf: i64,
+    /// When it ends.
+    pub exp: i64,
+    /// The identifier of this one token.
+    pub jti: String,
+    /// The UID of the `ProxyToken`: what access, limits and usage go by.
+    #[serde(rename = "vibectl.dev/uid")]
+    pub uid: String,
+}
+
+impl Claims {
+    /// No text is empty, no time before 1970, and it lasts at all.
+    pub(crate) fn are_sound(&self) -> bool {
+        let texts = [&self.iss, &self.aud, &self.sub, &self.jti, &self.uid];
+        let times = [self.iat, self.nbf, self.exp];
+        texts.iter().all(|text| !text.is_empty())
+            && times.iter().all(|time| *time >= 0)
+            && self.exp > self.iat
+            && self.exp > self.nbf
+    }
+}
+
+/// Whose tokens a verifier accepts.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation<'a> {
+    /// The exact `iss`.
+    pub issuer: &'a str,
+    /// The exact `aud`.
+    pub audience: &'a str,
+}
+
+/// The issuer of tokens for the `LlmProxy` with this UID.
+pub fn issuer_of(proxy_uid: &str) -> String {
+    format!("https://vibectl.dev/proxies/{proxy_uid}")
+}
+
+/// The audience of tokens for the `LlmProxy` with this UID.
+pub fn audience_of(proxy_uid: &str) -> String {
+    proxy_uid.to_owned()
+}

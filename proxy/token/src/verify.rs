@@ -1,0 +1,56 @@
+//! Verifies a token of a cluster (RFC 8725).
+
+use crate::claims::{Claims, Expectation};
+use crate::jws::Unverified;
+use crate::key_set::KeySet;
+use crate::rejection::Rejection;
+
+/// A token of ours with the largest key and names has less than half of this.
+pub const MAX_TOKEN_BYTES: usize = 8192;
+
+/// How far clocks may be apart. The operator signs on one node and a proxy verifies on another: synchronised
+/// clocks differ by milliseconds, a node that has lost its time source for a day by some seconds.
+pub const LEEWAY_SECONDS: i64 = 30;
+
+/// RFC 9068's type, so that a token for something else signed by the same key would not pass (RFC 8725, 3.11).
+pub(crate) const TOKEN_TYPE: &str = "at+jwt";
+
+/// The claims of `token`, if a key of the set signed it for the expected audience and it is in time.
+///
+/// The key is chosen by `kid` alone and brings its algorithm. Whether the holder may call is up to the access table.
+pub fn verify(keys: &KeySet, expected: &Expectation<'_>, token: &str, now: i64) -> Result<Claims, Rejection> {
+    let unverified = Unverified::parse(token, MAX_TOKEN_BYTES)?;
+    if unverified.header.typ.as_deref() != Some(TOKEN_TYPE) {
+        return Err(Rejection::Header);
+    }
+    let kid = unverified.header.kid.as_deref().ok_or(Rejection::Header)?;
+    let (algorithm, public_key) = keys.find(kid).ok_or(Rejection::UnknownKey)?;
+    if unverified.header.alg != algorithm.name() {
+        return Err(Rejection::Algorithm);
+    }
+    public_key
+        .verify_sig(unverified.signed.as_bytes(), &unverified.signature)
+        .map_err(|_| Rejection::Signature)?;
+    let claims = unverified.claims()?;
+    check(&claims, expected, now)?;
+    Ok(claims)
+}
+
+fn check(claims: &Claims, expected: &Expectation<'_>, now: i64) -> Result<(), Rejection> {
+    if !claims.are_sound() {
+        return Err(Rejection::Claims);
+    }
+    if claims.iss != expected.issuer {
+        return Err(Rejection::Issuer);
+    }
+    if claims.aud != expected.audience {
+        return Err(Rejection::Audience);
+    }
+    if claims.exp.saturating_add(LEEWAY_SECONDS) <= now {
+        return Err(Rejection::Expired);
+    }
+    if claims.iat.max(claims.nbf) > now.saturating_add(LEEWAY_SECONDS) {
+        return Err(Rejection::NotYetValid);
+    }
+    Ok(())
+}
