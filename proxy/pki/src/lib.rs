@@ -1,1 +1,39 @@
-//! Skeleton.
+//! Certificate authorities, leaf certificates and trust bundles.
+//!
+//! Text in, text out: this crate opens no file and no socket and reads no clock (`now` is passed in).
+//! It draws randomness only for private keys and serial numbers.
+//!
+//! ```text
+//! Names ──▶ Ca::{root, intermediate, constrained} ──▶ Ca::issue(IssueRequest) ──▶ Leaf (chain + key)
+//!                         │                                                        │
+//!                         ▼                                                        ▼
+//!               CaState ──rollover──▶ Step                             CertificateFacts, renewal::Lifetime
+//!                         │
+//!                         ▼
+//!                    TrustBundle (what clients get)
+//! ```
+//!
+//! Every key that is made here is ECDSA on P-256. Keys that are read may also be RSA, P-384, P-521 or Ed25519, so that a
+//! directory or Secret made by another tool keeps working.
+
+pub mod bundle;
+pub mod ca;
+pub mod certificate;
+mod constraints;
+pub mod key;
+pub mod leaf;
+pub mod names;
+mod pem;
+pub mod renewal;
+pub mod rollover;
+
+pub use self::{
+    bundle::TrustBundle,
+    ca::{Ca, CaError, Subject},
+    certificate::{CertificateError, CertificateFacts, Chain},
+    key::{KeyError, PrivateKey},
+    leaf::{IssueError, IssueRequest, Leaf, Usage},
+    names::{Name, NameError, Names},
+    renewal::Lifetime,
+    rollover::{CaState, Step, ca_rollover},
+};
