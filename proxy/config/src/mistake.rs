@@ -1,0 +1,123 @@
+//! What is wrong with a file, and what is merely worth saying about it.
+
+use std::{error::Error, fmt, sync::Arc};
+
+/// A place in a text; both count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Position {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+}
+
+impl Position {
+    /// Where every text starts.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+/// One thing that makes a file unusable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    place: Place,
+    problem: String,
+}
+
+/// One thing in a usable file that its owner should know: a key with another name by now, or without effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    place: Place,
+    text: String,
+}
+
+/// Where in which file, at which key; the key is empty for the file as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    source: Arc<str>,
+    position: Position,
+    key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, position, key } = self;
+        write!(formatter, "{source}:{}:{}: ", position.line, position.column)?;
+        if key.is_empty() { Ok(()) } else { write!(formatter, "{key}: ") }
+    }
+}
+
+macro_rules! placed {
+    ($type:ident, $text:ident) => {
+        impl $type {
+            pub(crate) fn new(source: &Arc<str>, position: Position, key: &str, $text: String) -> Self {
+                Self { place: Place { source: Arc::clone(source), position, key: key.to_owned() }, $text }
+            }
+
+            /// The line in the file, from 1.
+            pub fn line(&self) -> usize {
+                self.place.position.line
+            }
+
+            /// The column in the line, from 1.
+            pub fn column(&self) -> usize {
+                self.place.position.column
+            }
+
+            /// The key, such as `models[0].name`; empty for the file as a whole.
+            pub fn key(&self) -> &str {
+                &self.place.key
+            }
+
+            /// The text without its place.
+            pub fn text(&self) -> &str {
+                &self.$text
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(formatter, "{}{}", self.place, self.$text)
+            }
+        }
+    };
+}
+
+placed!(Mistake, problem);
+placed!(Notice, text);
+
+/// Everything that is wrong with a file, in the order of the file; never empty.
+///
+/// Displayed as one line each: `FILE:LINE:COLUMN: KEY: what is wrong`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// How many are shown; the rest of a hopeless file is counted only.
+    const SHOWN: usize = 50;
+
+    /// Nothing when there is no mistake.
+    pub(crate) fn of(mut mistakes: Vec<Mistake>) -> Option<Self> {
+        mistakes.sort_by_key(|mistake| mistake.place.position);
+        (!mistakes.is_empty()).then_some(Self(mistakes))
+    }
+
+    /// The mistakes in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, mistake) in self.0.iter().take(Self::SHOWN).enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{mistake}")?;
+        }
+        match self.0.len().saturating_sub(Self::SHOWN) {
+            0 => Ok(()),
+            more => write!(formatter, "\nand {more} more"),
+        }
+    }
+}
+
+impl Error for Mistakes {}

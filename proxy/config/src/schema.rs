@@ -1,0 +1,110 @@
+//! The schema of the config file, one file per section.
+//!
+//! Field names are the keys of the file. Each section knows its defaults and how it is decoded; what
+//! ties sections together is checked in `check.rs`. Serializing leaves out what equals the default.
+
+mod access;
+mod acme;
+mod admin;
+mod fleet;
+mod jwt;
+mod limits;
+mod model;
+mod provider;
+mod server;
+mod tls;
+
+use std::collections::BTreeMap;
+
+pub use self::{
+    access::Access,
+    acme::{Acme, Challenge, ChallengeType},
+    admin::Admin,
+    fleet::Fleet,
+    jwt::{Jwt, JwtAlgorithm},
+    limits::{Limits, ServerLimits},
+    model::{Model, Route},
+    provider::{Echo, EchoError, EchoUsage, OpenAi, Provider, ProviderKind},
+    server::{LogLevel, Server},
+    tls::{Hsts, MinVersion, Tls},
+};
+
+/// Name of the provider and of the model that exist when a config names neither.
+pub const EMBEDDED_ECHO: &str = "echo";
+
+/// Everything that a config file can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The service itself: address, limits of its callers, shutdown.
+    pub server: Server,
+    /// Further names of models, each for a model's name or one of its own aliases.
+    pub model_aliases: BTreeMap<String, String>,
+    /// Tokens signed with a shared secret, for a server without an access table.
+    pub jwt: Jwt,
+    /// The serving certificate and what is agreed with it.
+    pub tls: Tls,
+    /// Certificates from an ACME server.
+    pub acme: Acme,
+    /// Health and metrics.
+    pub admin: Admin,
+    /// Where calls go to; never empty.
+    pub providers: Vec<Provider>,
+    /// What callers ask for; never empty.
+    pub models: Vec<Model>,
+    /// Signed tokens and the access table; when present, nobody calls without a row.
+    pub access: Option<Access>,
+    /// The port on which the operator asks how the server is doing.
+    pub fleet: Option<Fleet>,
+}
+
+impl Default for Config {
+    /// The config of an empty file: everything at its default, served by the embedded echo provider.
+    fn default() -> Self {
+        let server = Server { default_model: Some(EMBEDDED_ECHO.to_owned()), ..Server::default() };
+        Self {
+            server,
+            model_aliases: BTreeMap::new(),
+            jwt: Jwt::default(),
+            tls: Tls::default(),
+            acme: Acme::default(),
+            admin: Admin::default(),
+            providers: vec![Provider::embedded_echo()],
+            models: vec![Model::embedded_echo()],
+            access: None,
+            fleet: None,
+        }
+    }
+}
+
+serialize_differences!(Config {
+    server,
+    model_aliases,
+    jwt,
+    tls,
+    acme,
+    admin,
+    providers,
+    models,
+    access,
+    fleet,
+});
+
+impl Config {
+    /// The model that is called by this name: its own, one of its aliases, or one of `model_aliases`.
+    pub fn model(&self, name: &str) -> Option<&Model> {
+        let named = |name: &str| self.models.iter().find(|model| model.is_called(name));
+        named(name).or_else(|| self.model_aliases.get(name).and_then(|target| named(target)))
+    }
+
+    /// The provider of this name.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name == name)
+    }
+
+    /// Whether a call needs a token. `insecure` is true for the command that serves without TLS on purpose.
+    ///
+    /// An access table always needs one; else `server.require_auth` decides, then `jwt.enabled`, then the mode.
+    pub fn requires_authentication(&self, insecure: bool) -> bool {
+        self.access.is_some() || self.server.require_auth.unwrap_or(self.jwt.enabled || !insecure)
+    }
+}

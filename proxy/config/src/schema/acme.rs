@@ -1,0 +1,100 @@
+//! `acme`: certificates from an ACME server.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The keys of the original; switching it on is refused until it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// Whether certificates come from an ACME server. Not available yet.
+    pub enabled: bool,
+    /// Contact of the account.
+    pub email: Option<String>,
+    /// The names of the certificate.
+    pub domains: Vec<String>,
+    /// The ACME server.
+    pub directory_url: String,
+    /// The CA of the ACME server, PEM.
+    pub ca_cert_file: Option<PathBuf>,
+    /// How names are proven.
+    pub challenge: Challenge,
+    /// Port of the probe before an HTTP-01 challenge.
+    pub http_port: u16,
+    /// Where a web server would serve answers from.
+    pub challenge_dir: PathBuf,
+    /// Whether certificates are renewed.
+    pub auto_renew: bool,
+    /// How long before the end a certificate is renewed.
+    pub renew_days_before_expiry: u32,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            email: None,
+            domains: Vec::new(),
+            directory_url: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            ca_cert_file: None,
+            challenge: Challenge::default(),
+            http_port: 80,
+            challenge_dir: PathBuf::from(".well-known/acme-challenge"),
+            auto_renew: true,
+            renew_days_before_expiry: 30,
+        }
+    }
+}
+
+serialize_differences!(Acme {
+    enabled,
+    email,
+    domains,
+    directory_url,
+    ca_cert_file,
+    challenge,
+    http_port,
+    challenge_dir,
+    auto_renew,
+    renew_days_before_expiry,
+});
+
+/// How names are proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The kind of proof; `type` in the file.
+    pub kind: ChallengeType,
+    /// Address of the HTTP-01 listener.
+    pub http_host: String,
+    /// Port of the HTTP-01 listener.
+    pub http_port: u16,
+}
+
+impl Default for Challenge {
+    fn default() -> Self {
+        Self { kind: ChallengeType::Http01, http_host: "0.0.0.0".to_owned(), http_port: 80 }
+    }
+}
+
+serialize_differences!(Challenge { kind as "type", http_host, http_port });
+
+/// The kinds of proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum ChallengeType {
+    /// A file served over plain HTTP.
+    #[default]
+    #[serde(rename = "http-01")]
+    Http01,
+    /// A certificate served during a handshake.
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+    /// A DNS record.
+    #[serde(rename = "dns-01")]
+    Dns01,
+}
+
+impl ChallengeType {
+    /// Every kind with its name.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("http-01", Self::Http01), ("tls-alpn-01", Self::TlsAlpn01), ("dns-01", Self::Dns01)];
+}

@@ -1,0 +1,55 @@
+//! `jwt`: tokens signed with a shared secret.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::secret::Secret;
+
+/// How tokens are made and verified by a server that has no access table.
+///
+/// The secret is `secret_key`, or else the content of `secret_key_file`; the environment can replace both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// Whether calls need a token even where TLS is off.
+    pub enabled: bool,
+    /// The shared secret itself.
+    pub secret_key: Option<Secret>,
+    /// A file with the shared secret.
+    pub secret_key_file: Option<PathBuf>,
+    /// The algorithm of the signature.
+    pub algorithm: JwtAlgorithm,
+    /// Who issues the tokens; a token of another issuer is refused.
+    pub issuer: String,
+    /// How long a new token is good for.
+    pub expiration_days: u32,
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            secret_key: None,
+            secret_key_file: None,
+            algorithm: JwtAlgorithm::Hs256,
+            issuer: "vibectl-server".to_owned(),
+            expiration_days: 30,
+        }
+    }
+}
+
+serialize_differences!(Jwt { enabled, secret_key, secret_key_file, algorithm, issuer, expiration_days });
+
+/// The algorithms of a shared secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    #[default]
+    Hs256,
+}
+
+impl JwtAlgorithm {
+    /// Every algorithm with its name.
+    pub const NAMES: [(&'static str, Self); 1] = [("HS256", Self::Hs256)];
+}

@@ -1,0 +1,79 @@
+//! `models`: what callers ask for, and where each goes.
+
+use serde::Serialize;
+
+use super::EMBEDDED_ECHO;
+
+/// A model as callers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Model {
+    /// What callers ask for.
+    pub name: String,
+    /// Further names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Where calls go to; never empty.
+    pub routes: Vec<Route>,
+    /// The context length that is told to callers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_context_length: Option<u32>,
+}
+
+impl Model {
+    /// The model that exists when a config names none.
+    pub fn embedded_echo() -> Self {
+        Self {
+            name: EMBEDDED_ECHO.to_owned(),
+            aliases: vec!["default".to_owned()],
+            routes: vec![Route::new(EMBEDDED_ECHO, EMBEDDED_ECHO)],
+            max_context_length: None,
+        }
+    }
+
+    /// Whether this is the model's name or one of its aliases.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.aliases.iter().any(|alias| alias == name)
+    }
+}
+
+/// One place that can answer calls for a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Route {
+    /// The provider's name.
+    pub provider: String,
+    /// What the provider calls the model.
+    pub model: String,
+    /// Lower is tried first.
+    #[serde(skip_serializing_if = "Route::is_default_priority")]
+    pub priority: u32,
+    /// The share among routes of the same priority.
+    #[serde(skip_serializing_if = "Route::is_default_weight")]
+    pub weight: u32,
+}
+
+impl Route {
+    /// The priority of a route that names none.
+    pub const DEFAULT_PRIORITY: u32 = 0;
+    /// The weight of a route that names none.
+    pub const DEFAULT_WEIGHT: u32 = 1;
+
+    /// A route with default priority and weight.
+    pub fn new(provider: impl Into<String>, model: impl Into<String>) -> Self {
+        Self {
+            provider: provider.into(),
+            model: model.into(),
+            priority: Self::DEFAULT_PRIORITY,
+            weight: Self::DEFAULT_WEIGHT,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_default_priority(priority: &u32) -> bool {
+        *priority == Self::DEFAULT_PRIORITY
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_default_weight(weight: &u32) -> bool {
+        *weight == Self::DEFAULT_WEIGHT
+    }
+}

@@ -1,0 +1,62 @@
+//! `tls`: the serving certificate and what is agreed with it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// TLS of the service port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether the port speaks TLS; absent: decided by the command and by whether there is a certificate.
+    pub enabled: Option<bool>,
+    /// The certificate and its chain, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// The private key of the certificate, PEM.
+    pub key_file: Option<PathBuf>,
+    /// The CA that certificates of callers are checked against, PEM.
+    pub ca_bundle_file: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: MinVersion,
+    /// Strict transport security of HTTP answers.
+    pub hsts: Hsts,
+}
+
+serialize_differences!(Tls { enabled, cert_file, key_file, ca_bundle_file, min_version, hsts });
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum MinVersion {
+    /// TLS 1.2, with AEAD suites only.
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3.
+    #[default]
+    #[serde(rename = "1.3")]
+    V1_3,
+}
+
+impl MinVersion {
+    /// Every version with its name.
+    pub const NAMES: [(&'static str, Self); 2] = [("1.2", Self::V1_2), ("1.3", Self::V1_3)];
+}
+
+/// The strict transport security header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hsts {
+    /// Whether the header is sent.
+    pub enabled: bool,
+    /// For how many seconds a client remembers it.
+    pub max_age: u32,
+    /// Whether it covers sub-domains.
+    pub include_subdomains: bool,
+    /// Whether browsers may build it in.
+    pub preload: bool,
+}
+
+impl Default for Hsts {
+    fn default() -> Self {
+        Self { enabled: false, max_age: 31_536_000, include_subdomains: true, preload: false }
+    }
+}
+
+serialize_differences!(Hsts { enabled, max_age, include_subdomains, preload });
