@@ -1,0 +1,112 @@
+//! A process under test: started on its own processor, read through `/proc`, stopped by SIGTERM.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::process::{Child, Command};
+
+use super::load::{Calls, Method};
+use super::subjects::Subject;
+
+/// How long a process may take until it answers.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// A running server.
+pub struct Process {
+    child: Child,
+    pid: u32,
+    /// `host:port` of the service port.
+    pub address: String,
+    /// From exec to the first answered `GetServerInfo`.
+    pub start_up: Duration,
+}
+
+impl Process {
+    /// Starts the subject on a free loopback port and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends early or does not answer in time; the text names its log.
+    pub async fn start(subject: &Subject) -> Result<Self> {
+        let address = free_address()?;
+        let log_path = std::env::temp_dir().join(format!("vibectl-bench-{}.log", subject.file_name()));
+        let log = std::fs::File::create(&log_path)?;
+        let started = Instant::now();
+        let mut child = Command::new("taskset")
+            .args(["-c", "0"])
+            .args(subject.command(address))
+            .envs(subject.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start; is util-linux (taskset) installed?")?;
+        let pid = child.id().context("the process ended at once")?;
+        let address = address.to_string();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                bail!("{} ended early ({status}); see {}", subject.name, log_path.display());
+            }
+            if answers(&address).await {
+                break;
+            }
+            if started.elapsed() > START_DEADLINE {
+                bail!(
+                    "{} did not answer within {START_DEADLINE:?}; see {}",
+                    subject.name,
+                    log_path.display()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(Self { child, pid, address, start_up: started.elapsed() })
+    }
+
+    /// Resident memory in KiB.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS line")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+    }
+
+    /// Processor time used so far by the threads that are alive, with nanosecond resolution.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            // The first field of schedstat is the time on a processor; /proc/PID/stat counts in ticks of 10 ms only.
+            let schedstat = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            nanoseconds += schedstat.split(' ').next().context("an empty schedstat")?.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Asks it to end, and waits at most 10 s.
+    ///
+    /// # Errors
+    /// When it has to be killed.
+    pub async fn stop(mut self) -> Result<()> {
+        Command::new("kill").args(["-TERM", &self.pid.to_string()]).status().await?;
+        tokio::time::timeout(Duration::from_secs(10), self.child.wait())
+            .await
+            .context("did not end on SIGTERM")??;
+        Ok(())
+    }
+}
+
+async fn answers(address: &str) -> bool {
+    match Calls::grpc(address, Method::ServerInfo).await {
+        Ok(calls) => super::load::run_calls(&calls, 1, 1).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
