@@ -1,1 +1,12 @@
-//! Skeleton.
+//! The operator: turns `LlmProxy` and `ProxyToken` objects into running, secured, metered endpoints and credentials.
+//!
+//! ```text
+//! LlmProxy ─dereference▶ Referenced ─validate▶ ValidatedProxy ─build▶ Resources<Prepared> ─apply▶ Resources<Applied> ─report▶ Status
+//!            (client, read)           (pure)                 (pure)              (client, SSA + prune)       (pure, one write on difference)
+//! ```
+//!
+//! Dependencies point one way: `api` ← `llm_proxy::validate` ← `build` ← `apply` ← `report`. Only `dereference`, `apply` and the
+//! write of `report` hold a client; everything else takes what it needs as values, time included.
+
+pub mod api;
+pub mod names;

@@ -1,0 +1,253 @@
+//! `LlmProxy`: which providers and models, how secured, what it may cost.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
+
+/// A shared endpoint for language models. The operator turns it into a running, TLS-secured, metered server and keeps it so.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "vibectl.dev",
+    version = "v1alpha1",
+    kind = "LlmProxy",
+    plural = "llmproxies",
+    shortname = "llmp",
+    category = "llm",
+    namespaced,
+    status = "LlmProxyStatus",
+    derive = "PartialEq",
+    doc = "A shared endpoint for language models. The operator turns it into a running, TLS-secured, metered server and keeps it so.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Models", type_ = "integer", json_path = ".status.models"),
+    printcolumn(name = "Tokens", type_ = "integer", json_path = ".status.tokens"),
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
+    printcolumn(name = "Certificate Until", type_ = "string", json_path = ".status.certificate.notAfter", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = ("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')", "metadata.name must be a DNS label: it becomes the name of a Service"),
+    validation = (
+        "!has(self.spec.models) || self.spec.models.all(m, m.routes.all(r, has(self.spec.providers) && self.spec.providers.exists(p, p.name == r.provider)))",
+        "spec.models[].routes[].provider must name one of spec.providers"
+    ),
+    validation = (
+        "!has(self.spec.defaultModel) || (has(self.spec.models) && self.spec.models.exists(m, m.name == self.spec.defaultModel || (has(m.aliases) && self.spec.defaultModel in m.aliases)))",
+        "spec.defaultModel must be the name or an alias of one of spec.models"
+    ),
+    validation = (
+        "has(self.spec.providers) == has(self.spec.models)",
+        "spec.providers and spec.models belong together: give both, or neither for the embedded echo provider"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct LlmProxySpec {
+    /// Number of server pods. A HorizontalPodAutoscaler may set it through the scale subresource.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: i32,
+    /// Further DNS names and IP addresses of the certificate; the Service's names are always in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 24),
+        inner(
+            length(min = 1, max = 253),
+            regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$|^[0-9a-f:.]+$")
+        )
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub hosts: Vec<String>,
+    /// How the endpoint is reached.
+    #[serde(default)]
+    pub service: Service,
+    /// Where calls go. None: the embedded echo provider with the model "echo".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 24))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub providers: Vec<Provider>,
+    /// What callers ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub models: Vec<Model>,
+    /// The model of a call that names none, by name or alias.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub default_model: Option<String>,
+    /// How the endpoint is secured. Left out: privateCa.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Who may be given access.
+    #[serde(default)]
+    pub access: Access,
+    /// Limits of the whole proxy, shared evenly among its replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+/// A name that callers ask for, and where its calls go.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Model {
+    /// Unique in the list.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"))]
+    pub name: String,
+    /// Other names of the same model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub aliases: Vec<String>,
+    /// Where calls go: the lowest priority first, by weight among equals.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub routes: Vec<Route>,
+}
+
+/// One way to a provider.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Name of a provider.
+    #[schemars(length(min = 1, max = 63))]
+    pub provider: String,
+    /// What the provider calls the model.
+    #[schemars(length(min = 1, max = 256))]
+    pub model: String,
+    /// Lower comes first; the next is used when all of this one fail.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub priority: i32,
+    /// Share of the calls among routes of the same priority.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub weight: i32,
+}
+
+/// The Service in front of the pods.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// As in a Service.
+    #[serde(default, rename = "type")]
+    pub kind: ServiceType,
+    /// Port of the endpoint.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Copied to the Service, for load balancers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    #[x_kube(validation = ("self.all(k, !k.startsWith('vibectl.dev/'))", "service.annotations must not begin with vibectl.dev/"))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { kind: ServiceType::default(), port: default_port(), annotations: BTreeMap::new() }
+    }
+}
+
+/// Kinds of Service.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ServiceType {
+    #[default]
+    #[expect(missing_docs, reason = "a doc comment on a variant turns the enum into a oneOf in the schema")]
+    ClusterIP,
+    #[expect(missing_docs, reason = "as above")]
+    NodePort,
+    #[expect(missing_docs, reason = "as above")]
+    LoadBalancer,
+}
+
+/// What the operator has seen.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LlmProxyStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Accepted, ResolvedRefs, CertificateReady, Progressing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// Address for clients inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Pods that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that answer.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Label selector of the pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Models that can be called.
+    #[serde(default)]
+    pub models: i32,
+    /// ProxyTokens that have access.
+    #[serde(default)]
+    pub tokens: i32,
+    /// The certificate that clients meet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+    /// SHA-256 of the CA certificate, for comparing with what a client was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_fingerprint: Option<String>,
+    /// Revision of everything mounted that should be in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// One entry for each provider.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub providers: Vec<ProviderStatus>,
+}
+
+/// Facts of a certificate.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// SHA-256 of the certificate, lower-case hex.
+    pub fingerprint: String,
+    /// SHA-256 of its public key, base64: for pinning.
+    pub pin: String,
+    /// End of its life.
+    pub not_after: Time,
+}
+
+/// State of one provider.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderStatus {
+    /// As in the spec.
+    pub name: String,
+    /// True when calls can be sent to it.
+    pub available: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+fn default_replicas() -> i32 {
+    1
+}
+
+fn default_weight() -> i32 {
+    1
+}
+
+fn default_port() -> i32 {
+    50051
+}

@@ -1,0 +1,74 @@
+//! Providers: where calls go.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::reference::{NotAvailableYet, SecretKey};
+
+/// A place that answers calls. Exactly one of the blocks says of which kind it is.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "[has(self.echo), has(self.openai), has(self.azureOpenai), has(self.anthropic), has(self.gemini), has(self.bedrock), has(self.vertex)].filter(x, x).size() == 1",
+    "provider needs exactly one of echo, openai, azureOpenai, anthropic, gemini, bedrock, vertex"
+))]
+pub struct Provider {
+    /// What routes call it; unique in the list.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Answers with the caller's own words; needs no network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Echo>,
+    /// Any endpoint that speaks the OpenAI chat completions API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openai: Option<OpenAi>,
+    /// Not available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub azure_openai: Option<NotAvailableYet>,
+    /// Not available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anthropic: Option<NotAvailableYet>,
+    /// Not available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemini: Option<NotAvailableYet>,
+    /// Not available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bedrock: Option<NotAvailableYet>,
+    /// Not available yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex: Option<NotAvailableYet>,
+}
+
+/// Settings of an echo provider.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Echo {
+    /// Milliseconds before the first byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3_600_000))]
+    pub delay_milliseconds: Option<i32>,
+    /// Answer with this instead of the caller's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reply: Option<String>,
+}
+
+/// Settings of an OpenAI-compatible endpoint.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenAi {
+    /// Address of the API up to and including the version, as in "https://api.openai.com/v1".
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information: put the key in apiKey"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment")
+    )]
+    pub base_url: String,
+    /// Key sent as bearer token. Left out: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+}

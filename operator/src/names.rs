@@ -1,0 +1,170 @@
+//! Every name that the operator gives: labels, annotations, field managers, objects, ports.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+/// Field manager of the objects we make.
+pub const FIELD_MANAGER: &str = "vibectl-operator";
+/// Field manager of status.
+pub const STATUS_FIELD_MANAGER: &str = "vibectl-operator-status";
+
+/// Names the LlmProxy that an object belongs to.
+pub const PROXY_LABEL: &str = "vibectl.dev/proxy";
+/// UID of the LlmProxy that an object in the operator's namespace belongs to.
+pub const PROXY_UID_LABEL: &str = "vibectl.dev/proxy-uid";
+/// UID of the ProxyToken that a Secret belongs to.
+pub const TOKEN_UID_LABEL: &str = "vibectl.dev/token-uid";
+/// Hash of the pod template that a pod or a config belongs to.
+pub const TEMPLATE_LABEL: &str = "vibectl.dev/template";
+/// On a pod: revision and attempt, so that the kubelet refreshes what is mounted.
+pub const REVISION_ANNOTATION: &str = "vibectl.dev/revision";
+/// On what we apply: digest of what we applied last, so that fields we no longer want are seen.
+pub const APPLIED_ANNOTATION: &str = "vibectl.dev/applied";
+/// On an LlmProxy: "true" lets an access table go that lost more than half of its rows.
+pub const ALLOW_SHRINK_ANNOTATION: &str = "vibectl.dev/allow-access-table-shrink";
+
+/// Value of `app.kubernetes.io/name` on everything of a proxy.
+pub const APP_NAME: &str = "vibectl-server";
+/// Value of `app.kubernetes.io/managed-by`.
+pub const MANAGED_BY: &str = "vibectl-operator";
+/// Labels that find the objects of any proxy.
+pub const MANAGED_SELECTOR: &str = "app.kubernetes.io/managed-by=vibectl-operator";
+
+/// Port of the service, in the pod.
+pub const SERVICE_PORT: i32 = 50051;
+/// Port of health and metrics.
+pub const ADMIN_PORT: i32 = 9095;
+/// Port of the fleet service.
+pub const FLEET_PORT: i32 = 9443;
+
+/// Number of Secrets that the access table is spread over.
+pub const ACCESS_SHARDS: usize = 4;
+
+/// Longest name of a Service, and of anything whose name becomes a label value.
+pub const MAX_NAME: usize = 63;
+
+/// Names of the objects of one LlmProxy.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ProxyNames {
+    proxy: String,
+}
+
+impl ProxyNames {
+    /// Names for the LlmProxy called so.
+    pub fn of(proxy: &str) -> Self {
+        Self { proxy: proxy.to_owned() }
+    }
+
+    /// Name of the LlmProxy itself, and of ServiceAccount, Deployment, Service, PodDisruptionBudget and NetworkPolicy.
+    pub fn base(&self) -> String {
+        fitting(&self.proxy, "")
+    }
+
+    /// ConfigMap with the config for pods of one template.
+    pub fn config(&self, template_hash: &str) -> String {
+        fitting(&self.proxy, &format!("-config-{template_hash}"))
+    }
+
+    /// ConfigMap with the public CA bundle.
+    pub fn ca_bundle(&self) -> String {
+        fitting(&self.proxy, "-ca")
+    }
+
+    /// Secret with the CA's private key.
+    pub fn ca_key(&self) -> String {
+        fitting(&self.proxy, "-ca-key")
+    }
+
+    /// ConfigMap with the public keys of tokens.
+    pub fn jwks(&self) -> String {
+        fitting(&self.proxy, "-jwks")
+    }
+
+    /// Secret with one shard of the access table.
+    pub fn access_shard(&self, shard: usize) -> String {
+        fitting(&self.proxy, &format!("-access-{shard}"))
+    }
+
+    /// Secret with the identity of the fleet port and the revision key.
+    pub fn fleet(&self) -> String {
+        fitting(&self.proxy, "-fleet")
+    }
+
+    /// Labels of every object of the proxy.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.selector();
+        labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
+        labels.insert(PROXY_LABEL.into(), self.base());
+        labels
+    }
+
+    /// Labels that select the pods; never changed, since a Deployment's selector cannot be.
+    pub fn selector(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("app.kubernetes.io/name".into(), APP_NAME.into()),
+            ("app.kubernetes.io/instance".into(), self.base()),
+        ])
+    }
+
+    /// Label query for everything of this proxy.
+    pub fn label_query(&self) -> String {
+        format!("{MANAGED_SELECTOR},{PROXY_LABEL}={}", self.base())
+    }
+}
+
+/// Secret with the signing keys of an LlmProxy, in the operator's namespace.
+pub fn signing_secret(proxy_uid: &str) -> String {
+    format!("signing-{proxy_uid}")
+}
+
+/// Secret with the fleet CA and the operator's own identity, in the operator's namespace.
+pub const FLEET_CA_SECRET: &str = "vibectl-fleet-ca";
+/// Lease of the leader, in the operator's namespace.
+pub const LEASE: &str = "vibectl-operator";
+
+/// Name that the fleet certificate of a proxy is verified by.
+pub fn fleet_host(proxy_uid: &str) -> String {
+    format!("{proxy_uid}.fleet.vibectl.dev")
+}
+
+/// `stem` and `suffix` together, the stem cut and told apart by a hash where both do not fit.
+fn fitting(stem: &str, suffix: &str) -> String {
+    if stem.len() + suffix.len() <= MAX_NAME {
+        return format!("{stem}{suffix}");
+    }
+    let hash = short_hash(stem.as_bytes());
+    let room = MAX_NAME.saturating_sub(suffix.len() + hash.len() + 1);
+    let kept: String = stem.chars().take(room).collect();
+    format!("{}-{hash}{suffix}", kept.trim_end_matches(['-', '.']))
+}
+
+/// The first eight hex digits of the SHA-256: enough to tell names apart, no use for anything else.
+pub fn short_hash(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_stay_readable() {
+        let names = ProxyNames::of("team");
+
+        assert_eq!(names.base(), "team");
+        assert_eq!(names.config("0123abcd"), "team-config-0123abcd");
+        assert_eq!(names.access_shard(3), "team-access-3");
+    }
+
+    #[test]
+    fn long_names_fit_and_stay_apart() {
+        let [one, other] = ["a", "b"].map(|end| ProxyNames::of(&format!("{}{end}", "x".repeat(62))));
+
+        for name in [one.base(), one.config("0123abcd"), one.access_shard(0), one.fleet(), one.ca_key()] {
+            assert!(name.len() <= MAX_NAME, "{name}");
+        }
+        assert_ne!(one.fleet(), other.fleet());
+        assert!(one.fleet().ends_with("-fleet"));
+    }
+}
