@@ -98,19 +98,16 @@ impl Ca {
         self.key.to_pem()
     }
 
-    /// The first of the names that this CA's, or a known issuer's, name constraints do not allow.
-    pub fn first_not_permitted<'n>(&self, names: &'n Names) -> Option<&'n Name> {
-        names.iter().find(|name| {
-            !self
-                .chain
-                .certificates()
-                .iter()
-                .all(|der| parse(der, 1).is_ok_and(|issuer| constraints::allow(&issuer, name)))
+    /// The names that the name constraints of this CA and of its known issuers do not allow.
+    pub fn not_permitted<'n>(&self, names: &'n Names) -> impl Iterator<Item = &'n Name> {
+        names.iter().filter(|name| {
+            let mut issuers = self.chain.certificates().iter();
+            !issuers.all(|der| parse(der, 1).is_ok_and(|issuer| constraints::allow(&issuer, name)))
         })
     }
 
     /// True when the name constraints allow every name.
     pub fn permits(&self, names: &Names) -> bool {
-        self.first_not_permitted(names).is_none()
+        self.not_permitted(names).next().is_none()
     }
 }

@@ -6,7 +6,7 @@
 //!   any constraint free;
 //! - a permitted DNS name permits all names below it. For a name of one label that would be a whole top-level domain (think
 //!   of a Service called `com`), so what is below it is excluded, unless it is permitted in its own right. The leading dot
-//!   that says "below, not itself" is understood by OpenSSL, BoringSSL, Go and webpki.
+//!   that says "below, not itself" is understood by OpenSSL, `BoringSSL`, Go and webpki.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

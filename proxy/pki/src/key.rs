@@ -60,7 +60,7 @@ impl PrivateKey {
         pem::encode(label, der)
     }
 
-    /// The public half, as DER of SubjectPublicKeyInfo.
+    /// The public half, as DER of `SubjectPublicKeyInfo`.
     pub fn public_key(&self) -> Vec<u8> {
         self.0.subject_public_key_info()
     }

@@ -28,7 +28,7 @@ impl Ca {
         if !ca.contains(request.now) {
             return Err(IssueError::CaNotValid { not_before: ca.not_before, not_after: ca.not_after });
         }
-        if let Some(name) = self.first_not_permitted(request.names) {
+        if let Some(name) = self.not_permitted(request.names).next() {
             return Err(IssueError::NotPermitted(name.to_string()));
         }
         let asked = lifetime(request.validity, request.now).ok_or(IssueError::Validity(request.validity))?;
