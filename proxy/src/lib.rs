@@ -1,1 +1,26 @@
-//! Skeleton.
+//! `vibectl-server`: one binary between callers and model providers.
+//!
+//! ```text
+//!            listener          service                          call
+//!  bytes ──▶ accept, TLS,  ──▶ request id ▸ access log ▸    ──▶ limits ▸ router ▸ provider ──▶ frames + usage
+//!            caps, HTTP/1+2    catch panic ▸ deadline ▸          (Permit) (Route)  (Upstream)
+//!                              body cap ▸ auth (Caller) ▸
+//!                              grpc | http
+//!
+//!  files ──▶ reload ──▶ state::Active, swapped whole           signal ──▶ shutdown ──▶ every listener drains
+//!  admin (health, metrics) and fleet (operator's questions) have ports of their own
+//! ```
+//!
+//! One subject per file: `cli` decides what to run, `settings` what the config is, `serve` starts and ends it.
+//! `limits`, `usage` and `parts` are pure state; `listener`, `service`, `grpc`, `http` and `provider` do I/O.
+
+pub mod caller;
+pub mod cli;
+pub mod limits;
+pub mod listener;
+pub mod metrics;
+pub mod parts;
+pub mod service;
+pub mod shutdown;
+pub mod state;
+pub mod usage;

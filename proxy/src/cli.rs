@@ -1,0 +1,46 @@
+//! The command line: one file per group of commands, each with only its own options.
+//!
+//! Exit codes: 0, 1 for a failure while running, 64 for a mistake in usage or configuration. What a person asked to see
+//! goes to standard output, all else to standard error.
+
+pub mod health;
+pub mod outcome;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::cli::outcome::{Failure, report};
+
+/// LLM proxy: gRPC and HTTP in front of model providers, with access, limits and usage per token.
+#[derive(Debug, Parser)]
+#[command(name = "vibectl-server", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Every command; the file of its arguments also runs it.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask a running server whether it is alive or ready; for probes of containers
+    Health(health::Health),
+}
+
+/// Runs the command that the arguments name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Some(command) }) => report(command.run()),
+        Ok(Cli { command: None }) => report(Cli::command().print_help().map_err(Failure::running)),
+        Err(error) => outcome::usage(&error),
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Health(health) => health.run(),
+        }
+    }
+}

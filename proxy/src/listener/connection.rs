@@ -1,0 +1,173 @@
+//! One connection, from its handshake to its end.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::listener::preface::await_first_bytes;
+use crate::listener::tls::{Security, handshake};
+use crate::listener::{PREFACE_TIME, Peer};
+use crate::service::deadline::MAX_CALL;
+use crate::shutdown::Stages;
+use crate::state::Shared;
+
+/// Requests of one HTTP/2 connection at the same time. tonic's own builder has no bound here.
+pub const MAX_CONCURRENT_STREAMS: u32 = 100;
+/// Stream resets that a peer's errors may cost us. Not less: an honest client that opens too many streams before it has
+/// read our settings costs one for each.
+const MAX_ERROR_RESETS: usize = 1024;
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+const MAX_HTTP1_HEAD: usize = 64 * 1024;
+/// What a peer may send before it was read: per stream, and of all streams together.
+const STREAM_WINDOW: u32 = 512 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What is kept for a peer that reads slowly, per stream; then its provider has to wait.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A peer that does not answer a ping is gone. Clients ping every 30 s on their own; that costs them nothing here.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIME: Duration = Duration::from_secs(20);
+/// After this a connection is asked to end, so that long-lived clients spread over new replicas. What runs on it may
+/// finish ([`MAX_CALL`]).
+const MAX_AGE: Duration = Duration::from_mins(30);
+/// Spread of [`MAX_AGE`], so that connections made together do not end together.
+const AGE_SPREAD: Duration = Duration::from_mins(3);
+
+/// What one connection needs to know.
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    pub(super) security: Security,
+    pub(super) router: Router,
+    pub(super) stages: Stages,
+    pub(super) tasks: TaskTracker,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Connection {
+    /// Serves the connection to its end.
+    pub(super) async fn run(self, stream: TcpStream) {
+        self.shared.metrics.connections.add(1);
+        let cut = self.stages.cut.clone();
+        tokio::select! {
+            () = self.secure(stream) => {}
+            () = cut.cancelled() => {}
+        }
+        self.shared.metrics.connections.add(-1);
+    }
+
+    async fn secure(&self, stream: TcpStream) {
+        match &self.security {
+            Security::Plaintext => self.identify(stream).await,
+            Security::Tls(config) => match self.unless_draining(handshake(config, stream)).await {
+                Ok(stream) => self.identify(stream).await,
+                Err(error) => self.refused("handshake", &error),
+            },
+        }
+    }
+
+    async fn identify<IO>(&self, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        match self.unless_draining(await_first_bytes(io)).await {
+            Ok(io) => self.serve(io).await,
+            Err(error) => self.refused("preface", &error),
+        }
+    }
+
+    /// A connection without a request has nothing to finish.
+    async fn unless_draining<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        tokio::select! {
+            done = step => done,
+            () = self.stages.drain.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    async fn serve<IO>(&self, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = self.peer;
+        let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request.map(Body::new)
+        });
+        let builder = builder(self.tasks.clone());
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = self.stages.drain.cancelled() => None,
+            () = sleep(age_of(peer)) => None,
+        };
+        let ended = if let Some(ended) = ended {
+            Ok(ended)
+        } else {
+            connection.as_mut().graceful_shutdown();
+            timeout(MAX_CALL, connection).await
+        };
+        if let Ok(Err(error)) = ended {
+            tracing::debug!(peer = %peer.0, error = &*error, "connection ended with an error");
+        }
+    }
+
+    fn refused(&self, stage: &'static str, error: &io::Error) {
+        self.shared.metrics.connections_refused.with([stage]).add(1);
+        tracing::debug!(peer = %self.peer.0, stage, %error, "connection ended before its first request");
+    }
+}
+
+/// Deterministic, so that nothing here draws randomness: ports of a client differ.
+fn age_of(Peer(address): Peer) -> Duration {
+    let share = u32::from(address.port()) % 1024;
+    MAX_AGE + AGE_SPREAD * share / 1024
+}
+
+fn builder(tasks: TaskTracker) -> Builder<Tracked> {
+    let mut builder = Builder::new(Tracked(tasks));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PREFACE_TIME)
+        .max_buf_size(MAX_HTTP1_HEAD)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIME);
+    builder
+}
+
+/// Runs the requests of HTTP/2 connections as tasks that the listener waits for, and that end even if their peer stops
+/// reading while it still answers pings: a body that nobody reads is never asked for its deadline.
+#[derive(Clone, Debug)]
+struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, request: F) {
+        self.0.spawn(timeout(MAX_CALL + PING_TIME, request));
+    }
+}

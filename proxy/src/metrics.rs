@@ -1,0 +1,152 @@
+//! Metrics of the server: what there is, under which name, with which labels.
+//!
+//! Labels are bounded: method, code, kind of limit, part, reason; never a subject, a model that a caller made up or an
+//! object name (usage per token is on the fleet port, and in the access log). The names of the original,
+//! `vibectl_requests_total`, `vibectl_rate_limited_total` and `vibectl_concurrent_in_flight`, keep their meaning; its
+//! label `sub` is not there for that reason.
+
+pub mod family;
+
+use std::fmt::Write as _;
+
+use crate::metrics::family::{Family, Gauge, Histogram};
+
+/// Seconds; from a cached answer to a long stream.
+const DURATION_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Answered requests, by method and code (gRPC status name or HTTP status).
+    pub requests: Family<2>,
+    /// Calls refused by a limit, by kind of limit.
+    pub rate_limited: Family<1>,
+    /// Calls being answered.
+    pub in_flight: Gauge,
+    /// Time from the first byte of the request head to the last of the answer.
+    pub request_duration: Histogram,
+    /// Open connections on the service port.
+    pub connections: Gauge,
+    /// Connections ended before they were of use, by reason.
+    pub connections_refused: Family<1>,
+    /// Requests refused for their credential, by reason.
+    pub unauthenticated: Family<1>,
+    /// Changes of mounted parts, by part and outcome.
+    pub reloads: Family<2>,
+    /// 1 for each part whose newest content was refused.
+    pub part_rejected: Family<1>,
+    /// Calls that went to a provider, by provider and outcome.
+    pub provider_calls: Family<2>,
+    /// Tokens of settled calls, by direction.
+    pub tokens: Family<1>,
+    /// Bugs that were caught on the way to the caller.
+    pub panics: Family<0>,
+    /// 1, labelled with the version.
+    pub build_info: Family<1>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            requests: Family::counter("vibectl_requests_total", "Answered requests.", ["method", "code"]),
+            rate_limited: Family::counter(
+                "vibectl_rate_limited_total",
+                "Calls refused by a limit.",
+                ["limit_type"],
+            ),
+            in_flight: Gauge::new("vibectl_concurrent_in_flight", "Calls being answered now."),
+            request_duration: Histogram::new(
+                "vibectl_request_duration_seconds",
+                "Time from the request head to the end of the answer.",
+                DURATION_BUCKETS,
+            ),
+            connections: Gauge::new("vibectl_connections", "Open connections on the service port."),
+            connections_refused: Family::counter(
+                "vibectl_connections_refused_total",
+                "Connections ended before their first request.",
+                ["reason"],
+            ),
+            unauthenticated: Family::counter(
+                "vibectl_unauthenticated_total",
+                "Requests refused for their credential.",
+                ["reason"],
+            ),
+            reloads: Family::counter(
+                "vibectl_reloads_total",
+                "Changes of mounted parts, put in force or rejected.",
+                ["part", "outcome"],
+            ),
+            part_rejected: Family::gauge(
+                "vibectl_part_rejected",
+                "1 while the newest content of a part is rejected and older content is in force.",
+                ["part"],
+            ),
+            provider_calls: Family::counter(
+                "vibectl_provider_calls_total",
+                "Calls sent to a provider.",
+                ["provider", "outcome"],
+            ),
+            tokens: Family::counter("vibectl_tokens_total", "Tokens of settled calls.", ["direction"]),
+            panics: Family::counter("vibectl_panics_total", "Bugs caught while answering.", []),
+            build_info: Family::gauge("vibectl_build_info", "1, with the version as a label.", ["version"]),
+        };
+        metrics.build_info.with([env!("CARGO_PKG_VERSION")]).set(1);
+        metrics
+    }
+}
+
+impl Metrics {
+    /// All metrics in the Prometheus text format 0.0.4. A family without a series still has its HELP and TYPE lines.
+    pub fn render(&self) -> String {
+        let Self {
+            requests,
+            rate_limited,
+            in_flight,
+            request_duration,
+            connections,
+            connections_refused,
+            unauthenticated,
+            reloads,
+            part_rejected,
+            provider_calls,
+            tokens,
+            panics,
+            build_info,
+        } = self;
+        let mut text = String::with_capacity(4096);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
+             {unauthenticated}{reloads}{part_rejected}{provider_calls}{tokens}{panics}{build_info}"
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_without_a_sample_still_tell_their_name_and_type() {
+        let text = Metrics::default().render();
+
+        assert!(text.contains("# TYPE vibectl_requests_total counter\n"));
+        assert!(text.contains("# TYPE vibectl_rate_limited_total counter\n"));
+        assert!(text.contains("# TYPE vibectl_concurrent_in_flight gauge\nvibectl_concurrent_in_flight 0\n"));
+    }
+
+    #[test]
+    fn every_line_is_a_comment_or_a_sample() {
+        let metrics = Metrics::default();
+        metrics.requests.with(["Execute", "OK"]).add(1);
+        metrics.request_duration.observe(0.2);
+
+        for line in metrics.render().lines() {
+            let is_sample = line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+            assert!(line.starts_with("# HELP ") || line.starts_with("# TYPE ") || is_sample, "{line}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The stack of layers around the two front ends, and what answers where there is no route.
+
+pub mod access_log;
+pub mod body_cap;
+pub mod deadline;
+pub mod health;
+pub mod panics;
+pub mod reply;
+pub mod request_id;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::Response;
+use http::StatusCode;
+use tonic::Code;
+
+use crate::service::reply::{Protocol, Refusal};
+use crate::state::Shared;
+
+/// Everything that the service port answers.
+///
+/// Layers, outermost first; each sees what the ones above let through:
+///
+/// 1. `request_id`: everything below can name the request.
+/// 2. `access_log`: sees how every request ended, also those that the layers below refused.
+/// 3. `panics`: a bug costs one request and is still logged and counted.
+/// 4. `deadline`: bounds all work below, the reading of the request included.
+/// 5. `body_cap`: nothing below can be made to hold more than one message of the permitted size.
+/// 6. auth: no route and no fallback below is reachable without a caller; only health is beside it.
+pub fn build(shared: &Arc<Shared>) -> Router {
+    let api = Router::new().fallback(no_route);
+    Router::new()
+        .merge(shared.health.routes())
+        .merge(api)
+        .layer(from_fn_with_state(Arc::clone(shared), body_cap::apply))
+        .layer(from_fn(deadline::apply))
+        .layer(from_fn_with_state(Arc::clone(shared), panics::apply))
+        .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))
+        .layer(from_fn(request_id::apply))
+}
+
+/// tonic's own fallback would answer every path with HTTP 200.
+async fn no_route(request: Request) -> Response {
+    Refusal { code: Code::Unimplemented, status: StatusCode::NOT_FOUND, message: "Method not found!" }
+        .answer(Protocol::of(request.headers()))
+}

@@ -1,0 +1,75 @@
+//! The end of the process: the signal, and who has to know of it.
+//!
+//! Order: readiness false, health `NOT_SERVING`, no new connections, GOAWAY to the open ones, running calls finish until
+//! the deadline, the rest is cut; the admin and fleet ports answer until that is done.
+
+use std::io;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The stages of the end; each is reached once and never left.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    drain: CancellationToken,
+    cut: CancellationToken,
+    gone: CancellationToken,
+}
+
+impl Shutdown {
+    /// Starts to drain: nothing new is accepted, what runs may finish.
+    pub fn start_draining(&self) {
+        self.drain.cancel();
+    }
+
+    /// Cuts what still runs.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// The service has ended; the ports that tell about it may, too.
+    pub fn close_everything(&self) {
+        self.gone.cancel();
+    }
+
+    /// True from the start of the drain.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Stages for the service port.
+    pub fn of_service(&self) -> Stages {
+        Stages { drain: self.drain.clone(), cut: self.cut.clone() }
+    }
+
+    /// Stages for the ports that report until the service has ended.
+    pub fn of_reports(&self) -> Stages {
+        Stages { drain: self.gone.clone(), cut: self.gone.clone() }
+    }
+
+    /// Completes when the drain starts.
+    pub async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+}
+
+/// What one listener has to obey.
+#[derive(Clone, Debug)]
+pub struct Stages {
+    /// From here on nothing new is accepted.
+    pub drain: CancellationToken,
+    /// From here on nothing runs.
+    pub cut: CancellationToken,
+}
+
+/// Completes at the first SIGTERM or SIGINT. Call it early: signals before that end the process the hard way.
+pub fn signals() -> io::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}

@@ -1,0 +1,129 @@
+//! What every request reads. [`Active`] is what a change of config replaces, whole and at once; [`Shared`] lives as long
+//! as the process.
+//!
+//! A request takes one `Arc<Active>` at its start and keeps it, so that it never sees half of a change.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use vibectl_config::Config;
+
+use crate::caller::Caller;
+use crate::limits::effective::Effective;
+use crate::limits::{Demand, Limiter, Permit, Refused};
+use crate::metrics::Metrics;
+use crate::parts::Parts;
+use crate::service::health::Health;
+use crate::shutdown::Shutdown;
+use crate::usage::{Usage, UsageBook};
+
+/// Everything that the config decides. Built whole, then swapped in.
+#[derive(Debug)]
+pub struct Active {
+    /// The config in force.
+    pub config: Arc<Config>,
+}
+
+impl Active {
+    /// What follows from a config.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self { config }
+    }
+}
+
+/// Everything that outlives a change of config.
+#[derive(Debug)]
+pub struct Shared {
+    /// What the config decides; take it once per request.
+    pub active: ArcSwap<Active>,
+    /// Counters per token.
+    pub usage: UsageBook,
+    /// Counters of the limits.
+    pub limiter: Limiter,
+    /// Metrics of the process.
+    pub metrics: Metrics,
+    /// Which mounted content is in force.
+    pub parts: Parts,
+    /// What the gRPC health service tells.
+    pub health: Health,
+    /// Whether the process is on its way out.
+    pub shutdown: Shutdown,
+    /// This run of the process.
+    pub instance: Instance,
+}
+
+impl Shared {
+    /// The state of a process that starts with this config.
+    pub fn new(active: Active, parts: Parts) -> Self {
+        Self {
+            active: ArcSwap::from_pointee(active),
+            usage: UsageBook::default(),
+            limiter: Limiter::new(Instant::now()),
+            metrics: Metrics::default(),
+            parts,
+            health: Health::default(),
+            shutdown: Shutdown::default(),
+            instance: Instance::new(),
+        }
+    }
+
+    /// The config in force.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.active.load().config)
+    }
+
+    /// The limits that hold for a caller now.
+    pub fn limits_of(&self, caller: &Caller) -> Effective {
+        Effective::of(&self.active.load().config.server.limits, caller)
+    }
+
+    /// Lets a call through and counts it, or refuses it and counts that. Keep the permit until the call has ended.
+    pub fn admit(&self, caller: &Caller, demand: Demand) -> Result<Permit, Refused> {
+        let admitted = self.limiter.admit(&self.limits_of(caller), caller, demand, Instant::now());
+        match &admitted {
+            Ok(_) => self.usage.admitted(&caller.uid, unix_now()),
+            Err(refused) => {
+                self.usage.limited(&caller.uid);
+                self.metrics.rate_limited.with([refused.kind.as_str()]).add(1);
+                tracing::info!(
+                    subject = caller.subject,
+                    limit_type = refused.kind.as_str(),
+                    limit = refused.maximum,
+                    retry_after_ms = refused.retry_after_ms(),
+                    "call refused by a limit"
+                );
+            }
+        }
+        admitted
+    }
+
+    /// Books the tokens of a call that ended, was cut or was cancelled. Once per admitted call.
+    pub fn settle(&self, caller: &Caller, usage: Usage) {
+        self.usage.settled(&caller.uid, usage);
+        let clamp = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+        self.metrics.tokens.with(["input"]).add(clamp(usage.input_tokens));
+        self.metrics.tokens.with(["output"]).add(clamp(usage.output_tokens));
+    }
+}
+
+/// One run of the process; counters of one instance only grow.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Random.
+    pub id: String,
+    /// Unix time in seconds.
+    pub started_at: i64,
+}
+
+impl Instance {
+    fn new() -> Self {
+        Self { id: uuid::Uuid::new_v4().to_string(), started_at: unix_now() }
+    }
+}
+
+/// Unix time in seconds.
+pub fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
