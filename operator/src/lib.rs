@@ -8,5 +8,17 @@
 //! Dependencies point one way: `api` ← `llm_proxy::validate` ← `build` ← `apply` ← `report`. Only `dereference`, `apply` and the
 //! write of `report` hold a client; everything else takes what it needs as values, time included.
 
+pub mod access;
+pub mod admin;
 pub mod api;
+pub mod args;
+pub mod backoff;
+pub mod context;
+pub mod events;
+pub mod fleet;
+pub mod keys;
+pub mod lease;
+pub mod metrics;
 pub mod names;
+pub mod runtime;
+pub mod telemetry;

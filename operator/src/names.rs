@@ -24,6 +24,11 @@ pub const APPLIED_ANNOTATION: &str = "vibectl.dev/applied";
 /// On an LlmProxy: "true" lets an access table go that lost more than half of its rows.
 pub const ALLOW_SHRINK_ANNOTATION: &str = "vibectl.dev/allow-access-table-shrink";
 
+/// On Secrets in the operator's namespace: `namespace/name` of the LlmProxy.
+pub const PROXY_ANNOTATION: &str = "vibectl.dev/proxy";
+
+/// Says that an object is ours, with the value [`MANAGED_BY`].
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of `app.kubernetes.io/name` on everything of a proxy.
 pub const APP_NAME: &str = "vibectl-server";
 /// Value of `app.kubernetes.io/managed-by`.
@@ -94,7 +99,7 @@ impl ProxyNames {
     /// Labels of every object of the proxy.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.selector();
-        labels.insert("app.kubernetes.io/managed-by".into(), MANAGED_BY.into());
+        labels.insert(MANAGED_BY_LABEL.into(), MANAGED_BY.into());
         labels.insert(PROXY_LABEL.into(), self.base());
         labels
     }

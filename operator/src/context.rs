@@ -1,0 +1,149 @@
+//! What every reconcile may use: the client, the caches, the keys, the fleet, the clock.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{Client, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+
+use self::cache::Cache;
+use crate::{
+    access::Departures,
+    api::{LlmProxy, ProxyToken},
+    events::Events,
+    fleet::book::FleetBook,
+    metrics::Metrics,
+    runtime::triggers::TriggerSet,
+};
+
+pub mod cache;
+
+/// Handed to every reconcile.
+pub struct Context {
+    /// For reads and writes. Bounded in time, never retried by itself.
+    pub client: Client,
+    /// What was set when the process started.
+    pub settings: Settings,
+    /// What the watches have seen.
+    pub stores: Stores,
+    /// What the proxy pods report, and what they should.
+    pub fleet: Arc<FleetBook>,
+    /// Deletions of ProxyTokens that were seen.
+    pub departures: Departures,
+    /// Events on transitions.
+    pub events: Events,
+    /// Counters and gauges.
+    pub metrics: Arc<Metrics>,
+    /// Asks for reconciles.
+    pub triggers: Triggers,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl Context {
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+/// Tells the time; tests pass their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What was set when the process started.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the lease, the signing keys and the fleet CA live.
+    pub operator_namespace: String,
+    /// Image of the proxies.
+    pub server_image: String,
+    /// Namespaces to serve; empty for all.
+    pub watch_namespaces: Vec<String>,
+}
+
+/// The caches. Standbys keep them warm too. Children are those that carry our `managed-by` label.
+#[derive(Clone)]
+pub struct Stores {
+    /// Every LlmProxy that fits its type.
+    pub proxies: Cache<LlmProxy>,
+    /// Every ProxyToken that fits its type.
+    pub tokens: Cache<ProxyToken>,
+    /// Names and labels of namespaces.
+    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    /// Proxy pods, without their containers.
+    pub pods: Cache<Pod>,
+    /// Children.
+    pub config_maps: Cache<ConfigMap>,
+    /// Children, and the Secrets of ProxyTokens.
+    pub secrets: Cache<Secret>,
+    /// Children.
+    pub service_accounts: Cache<ServiceAccount>,
+    /// Children.
+    pub deployments: Cache<Deployment>,
+    /// Children.
+    pub services: Cache<Service>,
+    /// Children.
+    pub disruption_budgets: Cache<PodDisruptionBudget>,
+    /// Children.
+    pub network_policies: Cache<NetworkPolicy>,
+    /// Our own Secrets in the operator's namespace: signing keys, fleet CA.
+    pub own_secrets: Cache<Secret>,
+}
+
+impl Stores {
+    /// Ready when every cache is complete; false when a watch has ended instead.
+    pub async fn ready(&self) -> bool {
+        let Self {
+            proxies,
+            tokens,
+            namespaces,
+            pods,
+            config_maps,
+            secrets,
+            service_accounts,
+            deployments,
+            services,
+            disruption_budgets,
+            network_policies,
+            own_secrets,
+        } = self;
+        proxies.ready().await
+            && tokens.ready().await
+            && namespaces.ready().await
+            && pods.ready().await
+            && config_maps.ready().await
+            && secrets.ready().await
+            && service_accounts.ready().await
+            && deployments.ready().await
+            && services.ready().await
+            && disruption_budgets.ready().await
+            && network_policies.ready().await
+            && own_secrets.ready().await
+    }
+}
+
+/// Asks for reconciles. Firing twice is one reconcile.
+#[derive(Clone, Default)]
+pub struct Triggers {
+    /// LlmProxies to reconcile.
+    pub proxies: Arc<TriggerSet<LlmProxy>>,
+    /// ProxyTokens to reconcile.
+    pub tokens: Arc<TriggerSet<ProxyToken>>,
+}
+
+impl Triggers {
+    /// Reconcile this LlmProxy.
+    pub fn proxy(&self, namespace: &str, name: &str) {
+        self.proxies.fire(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Reconcile this ProxyToken.
+    pub fn token(&self, namespace: &str, name: &str) {
+        self.tokens.fire(ObjectRef::new(name).within(namespace));
+    }
+}

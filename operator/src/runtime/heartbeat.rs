@@ -1,0 +1,44 @@
+//! Proof that a task is alive: it beats, `/healthz` looks at the age of the last beat.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Shared between the task that beats and those who look.
+#[derive(Debug, Clone)]
+pub struct Heartbeat {
+    start: Instant,
+    last_ms: Arc<AtomicU64>,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self { start: Instant::now(), last_ms: Arc::default() }
+    }
+}
+
+impl Heartbeat {
+    /// One whose last beat lies back that long.
+    #[cfg(test)]
+    pub(crate) fn silent_for(age: Duration) -> Self {
+        Self {
+            start: Instant::now().checked_sub(age).expect("the machine is up for that long"),
+            ..Self::default()
+        }
+    }
+
+    /// Says: alive now.
+    pub fn beat(&self) {
+        let elapsed = self.start.elapsed().as_millis();
+        self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long ago the last beat was.
+    pub fn age(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+    }
+}
