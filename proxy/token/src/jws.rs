@@ -35,6 +35,9 @@ impl<'a> Unverified<'a> {
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
         let (header, claims) = signed.split_once('.').ok_or(Rejection::Malformed)?;
+        if claims.contains('.') {
+            return Err(Rejection::Malformed);
+        }
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Rejection::Malformed)?;
         let header = object(&header).ok_or(Rejection::Header)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Rejection::Malformed)?;

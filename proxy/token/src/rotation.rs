@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::algorithm::Algorithm;
 use crate::verify::LEEWAY_SECONDS;
 
+/// More keys than this are not made: a key set has a bound, and verifiers keep every key until its tokens have ended.
+/// A rotation that comes too often waits for the oldest key to go.
+pub const MAX_KEYS: usize = 16;
+
 /// The keys of one proxy and where each is in its life. Without the keys themselves: those are found by `kid`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
@@ -97,6 +101,11 @@ impl Ring {
         self.keys.iter().find(|key| matches!(key.stage, Stage::Active { .. }))
     }
 
+    /// The key that signs a token of this lifetime; none while the ring does not yet know that there may be one so long.
+    pub fn signer(&self, ttl: i64) -> Option<&Key> {
+        self.active().filter(|key| key.longest_ttl >= ttl)
+    }
+
     /// This ring with a key just generated. Verifiers do not get it before the next step.
     pub fn prepare(&self, kid: &str, algorithm: Algorithm) -> Self {
         let mut ring = self.clone();
@@ -113,7 +122,7 @@ impl Ring {
     pub fn advance(&self, policy: &Policy, observed: Observed) -> Step {
         let stepped = self
             .publish()
-            .or_else(|| self.activate(observed))
+            .or_else(|| self.activate(policy, observed))
             .or_else(|| self.remove_retired(observed.now))
             .or_else(|| self.remember_ttl(policy.longest_ttl));
         match stepped {
@@ -129,13 +138,16 @@ impl Ring {
 
     /// The first key signs without waiting: there is no older one to sign instead, and whoever hands a token out
     /// waits for its row, which verifiers get together with the keys.
-    fn activate(&self, observed: Observed) -> Option<Self> {
+    fn activate(&self, policy: &Policy, observed: Observed) -> Option<Self> {
         if !observed.acknowledged && self.active().is_some() {
             return None;
         }
         let mut ring = self.change(
             |key| key.stage == Stage::Published,
-            |key| key.stage = Stage::Active { since: observed.now },
+            |key| {
+                key.stage = Stage::Active { since: observed.now };
+                key.longest_ttl = policy.longest_ttl;
+            },
         )?;
         if let Some(former) = self.active()
             && let Some(key) = ring.keys.iter_mut().find(|key| key.kid == former.kid)
@@ -166,18 +178,23 @@ impl Ring {
     }
 
     fn wants_key(&self, policy: &Policy, now: i64) -> bool {
-        let on_its_way = self.keys.iter().any(|key| matches!(key.stage, Stage::Prepared | Stage::Published));
-        !on_its_way
+        self.has_room()
             && self.active().is_none_or(|key| {
                 key.algorithm != policy.algorithm || rotation_due(key, policy).is_some_and(|due| due <= now)
             })
     }
 
+    /// One new key at a time, and not more than verifiers hold.
+    fn has_room(&self) -> bool {
+        let on_its_way = |key: &Key| matches!(key.stage, Stage::Prepared | Stage::Published);
+        self.keys.len() < MAX_KEYS && !self.keys.iter().any(on_its_way)
+    }
+
     fn next_due(&self, policy: &Policy) -> Option<i64> {
         let due = |key: &Key| match key.stage {
-            Stage::Prepared | Stage::Published => None,
-            Stage::Active { .. } => rotation_due(key, policy),
+            Stage::Active { .. } if self.has_room() => rotation_due(key, policy),
             Stage::Retiring { until } => Some(until),
+            Stage::Prepared | Stage::Published | Stage::Active { .. } => None,
         };
         self.keys.iter().filter_map(due).min()
     }
@@ -186,6 +203,6 @@ impl Ring {
 fn rotation_due(key: &Key, policy: &Policy) -> Option<i64> {
     match key.stage {
         Stage::Active { since } => Some(since.saturating_add(policy.rotate_every)),
-        _ => None,
+        Stage::Prepared | Stage::Published | Stage::Retiring { .. } => None,
     }
 }

@@ -112,3 +112,100 @@ fn check(claims: &Presented, issuer: &str, now: i64) -> Result<(), Rejection> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+    const ISSUER: &str = "vibectl-server";
+
+    fn secret() -> Secret {
+        Secret::new(b"0123456789abcdef0123456789abcdef").unwrap()
+    }
+
+    fn good() -> Value {
+        json!({"sub": "dev", "iss": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": "1"})
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    }
+
+    fn verify_with(alg: &str, typ: Option<&str>, claims: &Value) -> Result<String, Rejection> {
+        let header = Header { alg: alg.to_owned(), kid: None, typ: typ.map(str::to_owned) };
+        let input = signing_input(&header, claims).unwrap();
+        let tag = secret().sign(input.as_bytes());
+        verify(&secret(), ISSUER, &assemble(input, tag.as_ref()), NOW).map(|verified| verified.subject)
+    }
+
+    fn verify_claims(claims: &Value) -> Result<String, Rejection> {
+        verify_with(ALGORITHM, Some("JWT"), claims)
+    }
+
+    #[test]
+    fn the_originals_claims_are_enough() {
+        assert_eq!(verify_claims(&good()), Ok("dev".to_owned()));
+        assert_eq!(
+            verify_claims(&json!({"sub": "dev", "iss": ISSUER, "exp": NOW + 1})),
+            Ok("dev".to_owned())
+        );
+        assert_eq!(verify_with(ALGORITHM, None, &good()), Ok("dev".to_owned()));
+    }
+
+    #[test]
+    fn a_token_without_an_end_or_a_subject_is_refused() {
+        for name in ["exp", "sub", "iss"] {
+            let mut claims = good();
+            claims.as_object_mut().unwrap().remove(name);
+
+            assert_eq!(verify_claims(&claims), Err(Rejection::Claims), "{name}");
+        }
+        assert_eq!(verify_claims(&with("sub", json!(""))), Err(Rejection::Claims));
+        assert_eq!(verify_claims(&with("exp", json!(1e10))), Err(Rejection::Claims));
+        assert_eq!(verify_claims(&with("iat", json!("now"))), Err(Rejection::Claims));
+    }
+
+    #[test]
+    fn a_token_ends_at_its_very_second_and_starts_within_the_leeway() {
+        assert_eq!(verify_claims(&with("exp", json!(NOW))), Err(Rejection::Expired));
+        assert_eq!(verify_claims(&with("exp", json!(NOW + 1))), Ok("dev".to_owned()));
+        for name in ["iat", "nbf"] {
+            assert_eq!(verify_claims(&with(name, json!(NOW + LEEWAY_SECONDS))), Ok("dev".to_owned()));
+            let later = with(name, json!(NOW + LEEWAY_SECONDS + 1));
+            assert_eq!(verify_claims(&later), Err(Rejection::NotYetValid), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_or_for_someone_else_is_refused() {
+        assert_eq!(verify_claims(&with("iss", json!("Vibectl-Server"))), Err(Rejection::Issuer));
+        assert_eq!(verify_claims(&with("aud", json!(ISSUER))), Err(Rejection::Audience));
+        assert_eq!(verify_with(ALGORITHM, Some("at+jwt"), &good()), Err(Rejection::Header));
+        for alg in ["none", "HS512", "ES256", ""] {
+            assert_eq!(verify_with(alg, Some("JWT"), &good()), Err(Rejection::Algorithm), "{alg}");
+        }
+    }
+
+    #[test]
+    fn another_secret_does_not_verify() {
+        let (sub, iss, jti) = ("dev".to_owned(), ISSUER.to_owned(), "1".to_owned());
+        let token = generate(&secret(), &Claims { sub, iss, iat: NOW, exp: NOW + 60, jti }).unwrap();
+        let other = Secret::new(b"0123456789abcdef0123456789abcdeF").unwrap();
+
+        assert_eq!(verify(&other, ISSUER, token.expose(), NOW), Err(Rejection::Signature));
+    }
+
+    #[test]
+    fn a_secret_is_stripped_and_neither_empty_nor_a_key() {
+        assert_eq!(Secret::new(b" \n").err(), Some(SecretError::Empty));
+        assert_eq!(Secret::new(b"-----BEGIN PUBLIC KEY-----").err(), Some(SecretError::IsKey));
+        assert_eq!(Secret::new(b"ssh-ed25519 AAAA").err(), Some(SecretError::IsKey));
+        assert!(Secret::new(b"short\n").unwrap().is_short());
+        assert!(!secret().is_short());
+    }
+}

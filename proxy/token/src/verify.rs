@@ -54,3 +54,6 @@ fn check(claims: &Claims, expected: &Expectation<'_>, now: i64) -> Result<(), Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod refusals;

@@ -50,3 +50,53 @@ impl FromStr for Lifetime {
         Self::from_days(number.checked_mul(days_each).ok_or(LifetimeError)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn days(text: &str) -> Option<i64> {
+        text.parse().ok().map(|lifetime: Lifetime| lifetime.days)
+    }
+
+    #[test]
+    fn days_months_and_years_are_read_as_the_original_reads_them() {
+        assert_eq!(days("30"), Some(30));
+        assert_eq!(days("30d"), Some(30));
+        assert_eq!(days(" 12M "), Some(360));
+        assert_eq!(days("1y"), Some(365));
+        assert_eq!(days("100Y"), Some(36_500));
+    }
+
+    #[test]
+    fn what_is_no_lifetime_is_refused() {
+        for text in [
+            "",
+            "d",
+            "1w",
+            "12h",
+            "1.5d",
+            "0d",
+            "-5d",
+            "+5d",
+            "1 d",
+            "101y",
+            "9999999999999999999",
+            "1\u{661}d",
+            "\u{212a}",
+        ] {
+            assert_eq!(days(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_or_gives_less_than_a_day(text in "\\PC{0,12}") {
+            if let Ok(lifetime) = text.parse::<Lifetime>() {
+                prop_assert!(lifetime.seconds() >= SECONDS_PER_DAY);
+            }
+        }
+    }
+}
