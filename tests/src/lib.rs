@@ -1,3 +1,13 @@
-//! What the end-to-end tests, the demo and the benchmarks share.
+//! What the end-to-end tests, the demo and the benchmarks share: a one-node Kubernetes cluster, the built tools, the images.
+//!
+//! Tests of behaviour live in `tests/tests/`, one file per behaviour.
 
 pub mod bench;
+pub mod cache;
+pub mod cluster;
+pub mod command;
+pub mod fingerprint;
+pub mod images;
+pub mod oci;
+pub mod progress;
+pub mod tools;

@@ -1,0 +1,50 @@
+//! `cluster up | down | status | load | kubeconfig | tools`: a Kubernetes cluster for tests and demos.
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use vibectl_tests::{
+    cluster::{self, Name},
+    tools,
+};
+
+#[derive(Parser)]
+#[command(about = "A one-node Kubernetes cluster for tests and demos")]
+struct Arguments {
+    /// Which of the two clusters.
+    #[arg(long, global = true, value_enum, default_value = "test")]
+    name: Name,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start it, unless it runs or KUBECONFIG is set; prints the kubeconfig's path.
+    Up,
+    /// Stop it and delete everything but its logs.
+    Down,
+    /// Tell which clusters run.
+    Status,
+    /// Import OCI archives.
+    Load { archives: Vec<PathBuf> },
+    /// Print the path of its kubeconfig.
+    Kubeconfig,
+    /// Build all tools and print where they are.
+    Tools,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let name = arguments.name;
+    let text = match arguments.command {
+        Command::Up => format!("{}\n", cluster::up(name)?.display()),
+        Command::Down => cluster::down(name).map(|()| String::new())?,
+        Command::Status => cluster::status()?,
+        Command::Load { archives } => cluster::load(name, &archives).map(|()| String::new())?,
+        Command::Kubeconfig => format!("{}\n", cluster::kubeconfig(name)?.display()),
+        Command::Tools => tools::list()?.iter().map(|path| format!("{}\n", path.display())).collect(),
+    };
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
