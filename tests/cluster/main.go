@@ -24,6 +24,7 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
 	// Only what the Corefile of tests/src/cluster/dns.rs names: the full set pulls in three cloud SDKs.
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/kubernetes"

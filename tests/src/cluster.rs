@@ -70,7 +70,11 @@ pub fn up(name: Name) -> Result<PathBuf> {
     teardown::teardown(&layout)?;
     let started = Instant::now();
     say(format_args!("starting the {} cluster; logs: {}", name.as_str(), layout.logs().display()));
-    start(&layout, &programs)?;
+    if let Err(error) = start(&layout, &programs) {
+        // Nothing of a failed start may stay but its logs; that it failed matters more than that clean-up did.
+        let _ = teardown::teardown(&layout);
+        return Err(error);
+    }
     say(format_args!(
         "the {} cluster is ready after {:.1} s",
         name.as_str(),

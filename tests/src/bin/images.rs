@@ -1,6 +1,6 @@
 //! `images [--profile release|dev]`: builds the images of the server and the operator.
 
-use std::io::Write as _;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -14,7 +14,17 @@ struct Arguments {
     profile: Profile,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let built = images::build(Arguments::parse().profile)?;
     let mut output = std::io::stdout();
     for image in built {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::{layout::Layout, process::signal};
+use super::{layout::Layout, process::kill_all};
 
 /// Makes the cgroup in every hierarchy (one with cgroup v2, one per controller with v1).
 pub(super) fn create(layout: &Layout) -> Result<()> {
@@ -36,7 +36,7 @@ pub(super) fn remove(layout: &Layout) {
     let folders: Vec<_> = hierarchies().iter().map(|folder| folder.join(layout.unique_name())).collect();
     for _ in 0..100 {
         let pids: Vec<u32> = folders.iter().flat_map(|folder| members(folder)).collect();
-        signal("KILL", &pids);
+        kill_all(&pids);
         for folder in &folders {
             remove_tree(folder);
         }

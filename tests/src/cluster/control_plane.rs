@@ -8,10 +8,9 @@ use super::{
     containerd::write,
     credentials::{TOKENS, kubeconfig_of},
     layout::Layout,
-    network::inside,
     process,
 };
-use crate::{command::succeeds, tools};
+use crate::tools;
 
 const ETCD: &str = "etcd";
 const API_SERVER: &str = "kube-apiserver";
@@ -45,16 +44,8 @@ pub(super) fn wait(layout: &Layout) -> Result<()> {
 
 /// Whether the API server says that it is ready.
 pub(super) fn is_ready(layout: &Layout) -> bool {
-    tools::kubernetes().is_ok_and(|programs| {
-        succeeds(
-            inside(layout, "timeout")
-                .arg("5")
-                .arg(programs.join("kubectl"))
-                .arg("--kubeconfig")
-                .arg(layout.kubeconfig())
-                .args(["get", "--raw", "/readyz"]),
-        )
-    })
+    tools::kubectl_output(&layout.kubeconfig(), &["get", "--raw", "/readyz", "--request-timeout", "5s"])
+        .is_ok()
 }
 
 /// Starts the controller manager and the scheduler.
@@ -109,7 +100,7 @@ fn api_server_flags(layout: &Layout) -> Vec<String> {
         ("enable-admission-plugins", "NodeRestriction"),
         ("service-cluster-ip-range", &layout.service_range()),
         ("service-account-issuer", "https://kubernetes.default.svc"),
-        ("service-account-key-file", &file("pki/service-accounts.key")),
+        ("service-account-key-file", &file("pki/service-accounts.pub")),
         ("service-account-signing-key-file", &file("pki/service-accounts.key")),
         ("kubelet-client-certificate", &file("pki/kubelet-client.crt")),
         ("kubelet-client-key", &file("pki/kubelet-client.key")),

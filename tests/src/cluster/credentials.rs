@@ -68,7 +68,9 @@ fn certificates(layout: &Layout) -> Result<String> {
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     issue(layout, "kubelet-client", &client, &authority)?;
 
-    write_secret(&layout.path("pki/service-accounts.key"), &key()?.serialize_pem())?;
+    let service_accounts = key()?;
+    write_secret(&layout.path("pki/service-accounts.key"), &service_accounts.serialize_pem())?;
+    write(&layout.path("pki/service-accounts.pub"), &service_accounts.public_key_pem())?;
     Ok(authority.pem())
 }
 

@@ -16,8 +16,8 @@ use crate::command::{command, succeeds};
 /// How many lines of a component's log are shown when it fails.
 const SHOWN_LINES: usize = 15;
 
-/// How long a process may take to end before it is killed.
-const GRACE: Duration = Duration::from_secs(3);
+/// How long the kernel may take to end a killed process.
+const LONGEST_END: Duration = Duration::from_secs(3);
 
 /// Starts a program that outlives this one. Its output goes to `logs/NAME.log`.
 pub(super) fn start(layout: &Layout, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
@@ -45,23 +45,23 @@ pub(super) fn is_alive(layout: &Layout, name: &str) -> bool {
     recorded(layout, name).is_some()
 }
 
-/// Ends the named processes: asks first, then kills.
-pub(super) fn stop(layout: &Layout, names: &[&str]) {
+/// Kills the named processes. Nothing of a cluster is kept, so nobody waits for orderly ends.
+pub(super) fn kill(layout: &Layout, names: &[&str]) {
     let pids: Vec<u32> = names.iter().filter_map(|name| recorded(layout, name)).collect();
-    signal("TERM", &pids);
-    let deadline = Instant::now() + GRACE;
-    while Instant::now() < deadline && pids.iter().any(|&pid| started_at(pid).is_some()) {
-        thread::sleep(Duration::from_millis(20));
-    }
-    signal("KILL", &pids);
+    kill_all(&pids);
 }
 
-/// Sends a signal to each process; those that are gone do not matter.
-pub(super) fn signal(signal: &str, pids: &[u32]) {
-    if !pids.is_empty() {
-        let list: Vec<_> = pids.iter().map(u32::to_string).collect();
-        // The shell's own `kill`: the program of that name is missing in slim containers.
-        succeeds(command("sh").args(["-c", &format!("kill -{signal} {}", list.join(" "))]));
+/// Kills processes by number and waits for the end of them; those that are gone do not matter.
+pub(super) fn kill_all(pids: &[u32]) {
+    if pids.is_empty() {
+        return;
+    }
+    let list: Vec<_> = pids.iter().map(u32::to_string).collect();
+    // The shell's own `kill`: the program of that name is missing in slim containers.
+    succeeds(command("sh").args(["-c", &format!("kill -KILL {}", list.join(" "))]));
+    let deadline = Instant::now() + LONGEST_END;
+    while Instant::now() < deadline && pids.iter().any(|&pid| started_at(pid).is_some()) {
+        thread::sleep(Duration::from_millis(10));
     }
 }
 

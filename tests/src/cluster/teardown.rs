@@ -25,8 +25,8 @@ pub(super) fn components() -> Vec<&'static str> {
 /// Ends every process, undoes every mount, removes namespace and cgroup, and deletes the folder except for the logs.
 pub(super) fn teardown(layout: &Layout) -> Result<()> {
     // The kubelet first: it would start again what is killed after it.
-    process::stop(layout, &node::COMPONENTS);
-    process::stop(layout, &components());
+    process::kill(layout, &node::COMPONENTS);
+    process::kill(layout, &components());
     cgroups::remove(layout);
     kill_the_rest(layout);
     remove_shim_sockets(layout);
@@ -40,7 +40,7 @@ pub(super) fn teardown(layout: &Layout) -> Result<()> {
 fn kill_the_rest(layout: &Layout) {
     let listed = run(command("ip").args(["netns", "pids", &layout.unique_name()])).unwrap_or_default();
     let pids: Vec<u32> = listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
-    process::signal("KILL", &pids);
+    process::kill_all(&pids);
 }
 
 /// A killed shim leaves its socket in a folder that all containerds share; the shim's folder names it.
