@@ -15,6 +15,7 @@ mod teardown;
 use std::{
     env,
     ffi::OsString,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::Instant,
@@ -145,7 +146,7 @@ pub fn status() -> Result<String> {
             all if all == teardown::components().len() => "down".to_owned(),
             _ => format!("sick  {} ended: {}", dead.join(", "), layout.logs().display()),
         };
-        text.push_str(&format!("{}  {state}\n", name.as_str()));
+        writeln!(text, "{}  {state}", name.as_str())?;
     }
     Ok(text)
 }

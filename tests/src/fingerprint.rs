@@ -1,6 +1,7 @@
 //! A short hash of source files, by which built things are kept and found again.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -14,23 +15,26 @@ const SKIPPED: [&str; 3] = ["target", "tests", "benches"];
 /// The first twelve hex digits of a hash over the names and contents of these files and folders. Hidden files, Markdown, build
 /// output and test folders do not count; a path that is missing counts as missing.
 pub fn of(root: &Path, paths: &[&str]) -> Result<String> {
-    let mut context = Context::new(&SHA256);
+    let mut digest = Context::new(&SHA256);
     for path in paths {
         let mut files = Vec::new();
         collect(&root.join(path), &mut files)?;
         for file in files {
             let content = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
             let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy();
-            context.update(format!("{name}\n{}\n", content.len()).as_bytes());
-            context.update(&content);
+            digest.update(format!("{name}\n{}\n", content.len()).as_bytes());
+            digest.update(&content);
         }
     }
-    Ok(hex(context.finish().as_ref()).chars().take(12).collect())
+    Ok(hex(digest.finish().as_ref()).chars().take(12).collect())
 }
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The whole SHA-256 digest in hexadecimal.

@@ -64,7 +64,7 @@ fn assemble(image: &Image<'_>, layer: &[u8]) -> Result<Vec<u8>> {
     let legacy = bytes(&json!([{
         "Config": blob(&config), "RepoTags": [image.reference], "Layers": [blob(&packed)],
     }]))?;
-    let mut files = vec![
+    let mut files = [
         (blob(&packed), packed.as_slice()),
         (blob(&config), &config),
         (blob(&manifest), &manifest),

@@ -49,12 +49,17 @@ fn run() -> Result<()> {
     let arguments = Arguments::parse();
     let name = arguments.name;
     let text = match arguments.command {
-        Command::Up => format!("{}\n", cluster::up(name)?.display()),
+        Command::Up => lines(&[cluster::up(name)?]),
         Command::Down => cluster::down(name).map(|()| String::new())?,
         Command::Status => cluster::status()?,
         Command::Load { archives } => cluster::load(name, &archives).map(|()| String::new())?,
-        Command::Kubeconfig => format!("{}\n", cluster::kubeconfig(name)?.display()),
-        Command::Tools => tools::list()?.iter().map(|path| format!("{}\n", path.display())).collect(),
+        Command::Kubeconfig => lines(&[cluster::kubeconfig(name)?]),
+        Command::Tools => lines(&tools::list()?),
     };
     Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn lines(paths: &[PathBuf]) -> String {
+    let lines: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+    lines.join("\n") + "\n"
 }

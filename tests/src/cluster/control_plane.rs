@@ -39,7 +39,7 @@ pub(super) fn start_api_server(layout: &Layout, programs: &Path) -> Result<()> {
 
 /// Waits until the API server is ready.
 pub(super) fn wait(layout: &Layout) -> Result<()> {
-    process::wait(layout, &[ETCD, API_SERVER], "the API server", Duration::from_secs(60), || is_ready(layout))
+    process::wait(layout, &[ETCD, API_SERVER], "the API server", Duration::from_mins(1), || is_ready(layout))
 }
 
 /// Whether the API server says that it is ready.

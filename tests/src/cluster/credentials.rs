@@ -1,6 +1,6 @@
 //! Certificates, tokens and kubeconfigs of a cluster. All new for each start, readable by root only.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -28,13 +28,13 @@ const USERS: [(&str, &str, &str); 5] = [
 /// Where the API server finds its token file.
 pub(super) const TOKENS: &str = "pki/tokens.csv";
 
-/// Makes everything. Components without a user of their own (CoreDNS) take the administrator's kubeconfig.
+/// Makes everything. Components without a user of their own (`CoreDNS`) take the administrator's kubeconfig.
 pub(super) fn create(layout: &Layout) -> Result<()> {
     let authority = certificates(layout)?;
     let mut tokens = String::new();
     for (component, user, group) in USERS {
         let token = random()?;
-        tokens.push_str(&format!("{token},{user},{component},\"{group}\"\n"));
+        writeln!(tokens, "{token},{user},{component},\"{group}\"")?;
         let text = kubeconfig(layout, &authority, user, &token);
         write_secret(&kubeconfig_of(layout, component), &text)?;
     }

@@ -1,4 +1,4 @@
-//! Names inside the cluster: CoreDNS as a process on the node's address.
+//! Names inside the cluster: `CoreDNS` as a process on the node's address.
 
 use std::{
     io::{Read as _, Write as _},

@@ -65,7 +65,7 @@ pub(super) fn wait(layout: &Layout) -> Result<()> {
 fn kubelet_configuration(layout: &Layout) -> String {
     let folder = layout.folder().display();
     format!(
-        r#"apiVersion: kubelet.config.k8s.io/v1beta1
+        r"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: {node}
 authentication:
@@ -94,7 +94,7 @@ evictionHard:
   nodefs.available: 1%
   nodefs.inodesFree: 1%
   imagefs.available: 1%
-"#,
+",
         node = layout.node_address(),
         socket = layout.containerd_socket().display(),
         cgroup = layout.unique_name(),
@@ -103,7 +103,7 @@ evictionHard:
 
 fn proxy_configuration(layout: &Layout) -> String {
     format!(
-        r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
+        r"apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
 bindAddress: {node}
@@ -115,7 +115,7 @@ oomScoreAdj: 0
 clientConnection: {{kubeconfig: {kubeconfig}}}
 # The limits of the machine are not ours to change.
 conntrack: {{maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}}
-"#,
+",
         node = layout.node_address(),
         pods = layout.pod_range(),
         kubeconfig = kubeconfig_of(layout, PROXY).display(),
