@@ -23,4 +23,5 @@ pub mod parts;
 pub mod service;
 pub mod shutdown;
 pub mod state;
+pub mod tls;
 pub mod usage;

@@ -65,6 +65,11 @@ impl PrivateKey {
         self.0.subject_public_key_info()
     }
 
+    /// The key as a TLS library takes it. Zero it after use where the library does not.
+    pub fn to_der(&self) -> Result<PrivateKeyDer<'static>, KeyError> {
+        PrivateKeyDer::try_from(self.0.serialized_der().to_vec()).map_err(|_| KeyError::Unreadable)
+    }
+
     pub(crate) fn pair(&self) -> &KeyPair {
         &self.0
     }

@@ -131,6 +131,11 @@ impl Leaf {
         &self.facts
     }
 
+    /// True when nobody but the leaf itself vouches for it.
+    pub fn is_self_signed(&self) -> bool {
+        self.facts.issuer == self.facts.subject && self.chain.certificates().len() == 1
+    }
+
     /// The chain as PEM, the content of `tls.crt`.
     pub fn chain_pem(&self) -> String {
         self.chain.to_pem()

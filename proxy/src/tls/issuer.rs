@@ -1,0 +1,78 @@
+//! `serve-ca`: a leaf from a CA directory, issued in memory at the start and again before it expires.
+//!
+//! Its key is never on disk, so a restart makes a new one; clients trust the CA, not the leaf.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use vibectl_pki::{IssueError, IssueRequest, Leaf, Names, Usage};
+
+use super::{
+    TlsState,
+    ca_directory::{CaDirectory, CaDirectoryError},
+};
+
+/// How often it is looked whether renewal is due. Looking, not sleeping until then, follows a clock that is set.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+/// Why no leaf was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// The CA cannot be used.
+    #[error(transparent)]
+    Directory(#[from] CaDirectoryError),
+    /// The CA does not issue this leaf.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+}
+
+/// What is issued, and by whom.
+#[derive(Debug, Clone)]
+pub struct CaIssuer {
+    /// The CA. Read anew for each leaf, so that a replaced CA is followed.
+    pub directory: CaDirectory,
+    /// The names of the server.
+    pub names: Names,
+    /// How long a leaf is valid.
+    pub validity: Duration,
+}
+
+impl CaIssuer {
+    /// Issues a leaf with a fresh key.
+    pub fn issue(&self, now: Timestamp) -> Result<Leaf, IssuerError> {
+        let Self { directory, names, validity } = self;
+        let ca = directory.read_intermediate()?;
+        Ok(ca.issue(&IssueRequest { names, usage: Usage::Server, validity: *validity, now })?)
+    }
+
+    /// Renews the certificate in force at two thirds of its life, until stopped. A failure is logged and tried again.
+    pub async fn keep_fresh(self, state: Arc<TlsState>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let now = Timestamp::now();
+            if now >= state.facts().lifetime.renew_at() {
+                self.renew(&state, now);
+            }
+        }
+    }
+
+    fn renew(&self, state: &TlsState, now: Timestamp) {
+        let renewed = self
+            .issue(now)
+            .map_err(|error| error.to_string())
+            .and_then(|leaf| state.replace(&leaf).map_err(|error| error.to_string()));
+        match renewed {
+            Ok(()) => {
+                let facts = state.facts();
+                tracing::info!(not_after = %facts.lifetime.not_after, serial = facts.serial, "certificate renewed");
+            }
+            Err(error) => {
+                tracing::error!(error, "failed to renew the certificate; the old one stays in force")
+            }
+        }
+    }
+}
