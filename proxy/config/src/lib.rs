@@ -8,6 +8,9 @@
 
 #[macro_use]
 mod differences;
+mod check;
+mod decode;
+mod document;
 mod mistake;
 pub mod mount;
 mod parse;

@@ -99,6 +99,11 @@ impl Mistakes {
         (!mistakes.is_empty()).then_some(Self(mistakes))
     }
 
+    /// A single mistake about the file as a whole.
+    pub(crate) fn one(source: &str, at: Position, problem: &str) -> Self {
+        Self(vec![Mistake::new(&Arc::from(source), at, "", problem.to_owned())])
+    }
+
     /// The mistakes in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()

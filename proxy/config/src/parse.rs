@@ -1,9 +1,10 @@
 //! From text to [`Config`].
 
-use std::sync::Arc;
-
 use crate::{
-    mistake::{Mistake, Mistakes, Notice, Position},
+    check,
+    decode::{Cursor, Report},
+    document::Document,
+    mistake::{Mistakes, Notice, Position},
     schema::Config,
 };
 
@@ -21,11 +22,36 @@ impl Config {
     ///
     /// An empty file is a config: everything at its default. Every mistake is reported at once.
     pub fn parse(text: &str, source: &str) -> Result<Parsed, Mistakes> {
-        if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
-            return Ok(Parsed { config: Self::default(), notices: Vec::new() });
+        let is_json =
+            source.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("json"));
+        let document = if is_json { Document::from_json(text) } else { Document::from_yaml(text) };
+        let report = Report::new(source);
+        let readable = document.root.is_some() || document.faults.is_empty();
+        for fault in document.faults {
+            report.mistake(fault.at, "", fault.problem);
         }
-        let mistake = Mistake::new(&Arc::from(source), Position::START, "", "not available yet".to_owned());
-        Mistakes::of(vec![mistake])
-            .map_or_else(|| Ok(Parsed { config: Self::default(), notices: Vec::new() }), Err)
+        let mut config = Self::default();
+        if readable {
+            config = Self::decode(&Cursor::root(document.root.as_deref(), &report));
+            check::cross_check(&config, &report);
+        }
+        let notices = report.finish()?;
+        Ok(Parsed { config, notices })
     }
+
+    /// As [`Self::parse`], for the bytes of a file, which may not even be text.
+    pub fn parse_bytes(bytes: &[u8], source: &str) -> Result<Parsed, Mistakes> {
+        match str::from_utf8(bytes) {
+            Ok(text) => Self::parse(text, source),
+            Err(error) => Err(not_text(bytes, error.valid_up_to(), source)),
+        }
+    }
+}
+
+fn not_text(bytes: &[u8], valid: usize, source: &str) -> Mistakes {
+    let before = bytes.get(..valid).unwrap_or_default();
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let column = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default()).chars().count() + 1;
+    Mistakes::one(source, Position { line, column }, "not UTF-8 text")
 }

@@ -10,11 +10,14 @@ mod fleet;
 mod jwt;
 mod limits;
 mod model;
+mod original;
 mod provider;
 mod server;
 mod tls;
 
 use std::collections::BTreeMap;
+
+use crate::decode::Cursor;
 
 pub use self::{
     access::Access,
@@ -90,6 +93,43 @@ serialize_differences!(Config {
 });
 
 impl Config {
+    pub(crate) fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let (server, original) = section.decode("server", Server::decode);
+        let mut config = Self {
+            server,
+            model_aliases: section.decode("model_aliases", decode_aliases),
+            jwt: section.decode("jwt", Jwt::decode),
+            tls: section.decode("tls", Tls::decode),
+            acme: section.decode("acme", Acme::decode),
+            admin: section.decode("admin", Admin::decode),
+            providers: section
+                .decode("providers", |list| list.items().iter().map(Provider::decode).collect()),
+            models: section.decode("models", |list| list.items().iter().map(Model::decode).collect()),
+            access: section.read("access", |cursor| Some(Access::decode(cursor))),
+            fleet: section.read("fleet", |cursor| Some(Fleet::decode(cursor))),
+        };
+        section.finish_with(&[
+            ("hsts", "it belongs to tls: tls.hsts"),
+            ("limits", "it belongs to server: server.limits"),
+        ]);
+        original.put_into(&mut config.tls);
+        config.embed_echo();
+        config
+    }
+
+    /// A config without providers is served by the embedded echo provider, and asked for by its name.
+    fn embed_echo(&mut self) {
+        if !self.providers.is_empty() {
+            return;
+        }
+        self.providers.push(Provider::embedded_echo());
+        if self.models.is_empty() {
+            self.models.push(Model::embedded_echo());
+            self.server.default_model.get_or_insert_with(|| EMBEDDED_ECHO.to_owned());
+        }
+    }
+
     /// The model that is called by this name: its own, one of its aliases, or one of `model_aliases`.
     pub fn model(&self, name: &str) -> Option<&Model> {
         let named = |name: &str| self.models.iter().find(|model| model.is_called(name));
@@ -107,4 +147,9 @@ impl Config {
     pub fn requires_authentication(&self, insecure: bool) -> bool {
         self.access.is_some() || self.server.require_auth.unwrap_or(self.jwt.enabled || !insecure)
     }
+}
+
+fn decode_aliases(cursor: &Cursor<'_>) -> BTreeMap<String, String> {
+    let aliases = cursor.entries().into_iter();
+    aliases.map(|(alias, target)| (alias.to_owned(), target.model_name().unwrap_or_default())).collect()
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::mount;
+use crate::{decode::Cursor, mount};
 
 /// Who may call, in files that the operator keeps up to date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,6 +27,17 @@ impl Access {
     /// The folder of the mount contract.
     pub fn default_dir() -> PathBuf {
         PathBuf::from(mount::ACCESS_DIR)
+    }
+
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let access = Self {
+            issuer: section.required("issuer", Cursor::text).unwrap_or_default(),
+            audience: section.required("audience", Cursor::text).unwrap_or_default(),
+            dir: section.read("dir", Cursor::path).unwrap_or_else(Self::default_dir),
+        };
+        section.finish();
+        access
     }
 
     fn is_default_dir(dir: &PathBuf) -> bool {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::decode::Cursor;
+
 /// The keys of the original; switching it on is refused until it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acme {
@@ -46,6 +48,29 @@ impl Default for Acme {
     }
 }
 
+impl Acme {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let acme = Self {
+            enabled: section.read("enabled", Cursor::boolean).unwrap_or(default.enabled),
+            email: section.read("email", Cursor::text),
+            domains: section.read("domains", Cursor::texts).unwrap_or_default(),
+            directory_url: section.read("directory_url", Cursor::text).unwrap_or(default.directory_url),
+            ca_cert_file: section.read("ca_cert_file", Cursor::path),
+            challenge: section.decode("challenge", Challenge::decode),
+            http_port: section.read("http_port", Cursor::port).unwrap_or(default.http_port),
+            challenge_dir: section.read("challenge_dir", Cursor::path).unwrap_or(default.challenge_dir),
+            auto_renew: section.read("auto_renew", Cursor::boolean).unwrap_or(default.auto_renew),
+            renew_days_before_expiry: section
+                .read("renew_days_before_expiry", |cursor| cursor.integer(1..=u32::MAX))
+                .unwrap_or(default.renew_days_before_expiry),
+        };
+        section.finish();
+        acme
+    }
+}
+
 serialize_differences!(Acme {
     enabled,
     email,
@@ -73,6 +98,20 @@ pub struct Challenge {
 impl Default for Challenge {
     fn default() -> Self {
         Self { kind: ChallengeType::Http01, http_host: "0.0.0.0".to_owned(), http_port: 80 }
+    }
+}
+
+impl Challenge {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let challenge = Self {
+            kind: section.read("type", |cursor| cursor.choice(&ChallengeType::NAMES)).unwrap_or(default.kind),
+            http_host: section.read("http_host", Cursor::host).unwrap_or(default.http_host),
+            http_port: section.read("http_port", Cursor::port).unwrap_or(default.http_port),
+        };
+        section.finish();
+        challenge
     }
 }
 

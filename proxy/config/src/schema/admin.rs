@@ -1,5 +1,7 @@
 //! `admin`: health and metrics.
 
+use crate::decode::Cursor;
+
 /// The port of kubelet and Prometheus: plain HTTP, no credentials, nothing secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
@@ -14,6 +16,20 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { enabled: false, host: "0.0.0.0".to_owned(), port: 9095 }
+    }
+}
+
+impl Admin {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let admin = Self {
+            enabled: section.read("enabled", Cursor::boolean).unwrap_or(default.enabled),
+            host: section.read("host", Cursor::host).unwrap_or(default.host),
+            port: section.read("port", Cursor::port).unwrap_or(default.port),
+        };
+        section.finish();
+        admin
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::mount;
+use crate::{decode::Cursor, mount};
 
 /// The fleet port, mTLS only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self { host: "0.0.0.0".to_owned(), port: 9443, dir: PathBuf::from(mount::FLEET_DIR) }
+    }
+}
+
+impl Fleet {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let fleet = Self {
+            host: section.read("host", Cursor::host).unwrap_or(default.host),
+            port: section.read("port", Cursor::port).unwrap_or(default.port),
+            dir: section.read("dir", Cursor::path).unwrap_or(default.dir),
+        };
+        section.finish();
+        fleet
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::secret::Secret;
+use crate::{decode::Cursor, secret::Secret};
 
 /// How tokens are made and verified by a server that has no access table.
 ///
@@ -35,6 +35,32 @@ impl Default for Jwt {
             issuer: "vibectl-server".to_owned(),
             expiration_days: 30,
         }
+    }
+}
+
+impl Jwt {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let jwt = Self {
+            enabled: section.read("enabled", Cursor::boolean).unwrap_or(default.enabled),
+            secret_key: section.read("secret_key", Cursor::secret),
+            secret_key_file: section.read("secret_key_file", Cursor::path),
+            algorithm: section
+                .read("algorithm", |cursor| cursor.choice(&JwtAlgorithm::NAMES))
+                .unwrap_or(default.algorithm),
+            issuer: section.read("issuer", Cursor::text).unwrap_or(default.issuer),
+            expiration_days: section
+                .read("expiration_days", |cursor| cursor.integer(1..=u32::MAX))
+                .unwrap_or(default.expiration_days),
+        };
+        section.retired(
+            "expiration_hours",
+            "without effect, as in the original; use jwt.expiration_days",
+            |_| Some(()),
+        );
+        section.finish();
+        jwt
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::EMBEDDED_ECHO;
+use crate::decode::Cursor;
 
 /// A model as callers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,11 +31,28 @@ impl Model {
         }
     }
 
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let model = Self {
+            name: section.required("name", Cursor::model_name).unwrap_or_default(),
+            aliases: section.read("aliases", Cursor::model_names).unwrap_or_default(),
+            routes: section
+                .required("routes", |cursor| Some(cursor.some_items().iter().map(Route::decode).collect()))
+                .unwrap_or_default(),
+            max_context_length: section.read("max_context_length", |cursor| cursor.integer(1..=u32::MAX)),
+        };
+        section.finish();
+        model
+    }
+
     /// Whether this is the model's name or one of its aliases.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.aliases.iter().any(|alias| alias == name)
     }
 }
+
+/// The largest weight of a route: sums of many stay far inside of 64 bits.
+const MAX_WEIGHT: u32 = 1_000_000;
 
 /// One place that can answer calls for a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,6 +83,22 @@ impl Route {
             priority: Self::DEFAULT_PRIORITY,
             weight: Self::DEFAULT_WEIGHT,
         }
+    }
+
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let route = Self {
+            provider: section.required("provider", Cursor::text).unwrap_or_default(),
+            model: section.required("model", Cursor::model_name).unwrap_or_default(),
+            priority: section
+                .read("priority", |cursor| cursor.integer(0..=u32::MAX))
+                .unwrap_or(Self::DEFAULT_PRIORITY),
+            weight: section
+                .read("weight", |cursor| cursor.integer(1..=MAX_WEIGHT))
+                .unwrap_or(Self::DEFAULT_WEIGHT),
+        };
+        section.finish();
+        route
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::EMBEDDED_ECHO;
+use crate::decode::{Cursor, Section};
 
 /// One provider. In the file its kind is the one block beside `name`: `echo: {}` or `openai: {...}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,38 @@ impl Provider {
     }
 }
 
+impl Provider {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let provider = Self {
+            name: section.required("name", Cursor::label).unwrap_or_default(),
+            kind: ProviderKind::decode(&mut section),
+            connect_timeout_seconds: section
+                .read("connect_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS))
+                .unwrap_or(Self::DEFAULT_CONNECT_TIMEOUT_SECONDS),
+            idle_timeout_seconds: section
+                .read("idle_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS))
+                .unwrap_or(Self::DEFAULT_IDLE_TIMEOUT_SECONDS),
+        };
+        section.finish_with(&[
+            ("api_key", NO_KEYS_HERE),
+            ("base_url", "it belongs into the block openai"),
+            ("anthropic", NOT_YET),
+            ("azure_openai", NOT_YET),
+            ("bedrock", NOT_YET),
+            ("gemini", NOT_YET),
+            ("vertex", NOT_YET),
+        ]);
+        provider
+    }
+}
+
+/// An hour at most: a hung provider must not hold a call for ever.
+const TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
+const NO_KEYS_HERE: &str = "keys are not part of the config: use openai.api_key_file or openai.api_key_env";
+const NOT_YET: &str =
+    "this kind of provider is not available yet: use openai with an address that speaks its API";
+
 impl Serialize for Provider {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { name, kind, connect_timeout_seconds, idle_timeout_seconds } = self;
@@ -69,6 +102,25 @@ pub enum ProviderKind {
     OpenAi(OpenAi),
 }
 
+impl ProviderKind {
+    /// The one block that says the kind. `echo:` with nothing in it is one too.
+    fn decode(section: &mut Section<'_>) -> Self {
+        let (echo, openai) = (section.present("echo"), section.present("openai"));
+        match (echo, openai) {
+            (Some(echo), None) => Self::Echo(Echo::decode(&echo)),
+            (None, Some(openai)) => Self::OpenAi(OpenAi::decode(&openai)),
+            (Some(_), Some(openai)) => {
+                openai.mistake("a provider has one kind, and this one has echo already");
+                Self::OpenAi(OpenAi::decode(&openai))
+            }
+            (None, None) => {
+                section.mistake("a provider needs one of the blocks echo, openai");
+                Self::Echo(Echo::default())
+            }
+        }
+    }
+}
+
 /// The embedded provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Echo {
@@ -92,6 +144,32 @@ impl Default for Echo {
     }
 }
 
+impl Echo {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let echo = Self {
+            delay_ms: section
+                .read("delay_ms", |cursor| cursor.integer(0..=MAX_DELAY_MS))
+                .unwrap_or(default.delay_ms),
+            chunk_size: section
+                .read("chunk_size", |cursor| cursor.integer(1..=u32::MAX))
+                .unwrap_or(default.chunk_size),
+            chunk_delay_ms: section
+                .read("chunk_delay_ms", |cursor| cursor.integer(0..=MAX_DELAY_MS))
+                .unwrap_or(default.chunk_delay_ms),
+            error: section.read("error", |cursor| Some(EchoError::decode(cursor))),
+            reply: section.read("reply", Cursor::text),
+            usage: section.read("usage", |cursor| Some(EchoUsage::decode(cursor))),
+        };
+        section.finish();
+        echo
+    }
+}
+
+/// Ten minutes: an echo that takes longer tests nothing but patience.
+const MAX_DELAY_MS: u32 = 600_000;
+
 serialize_differences!(Echo { delay_ms, chunk_size, chunk_delay_ms, error, reply, usage });
 
 /// A failure that the echo provider acts out.
@@ -111,6 +189,21 @@ impl Default for EchoError {
     }
 }
 
+impl EchoError {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let code = section.read("code", |cursor| cursor.integer(400..=599));
+        let error = Self {
+            code: code.and_then(|code| u16::try_from(code).ok()).unwrap_or(default.code),
+            message: section.read("message", Cursor::text).unwrap_or(default.message),
+            every: section.read("every", |cursor| cursor.integer(1..=u32::MAX)).unwrap_or(default.every),
+        };
+        section.finish();
+        error
+    }
+}
+
 serialize_differences!(EchoError { code, message, every });
 
 /// The usage that the echo provider reports.
@@ -120,6 +213,16 @@ pub struct EchoUsage {
     pub input_tokens: u32,
     /// Tokens of the answer.
     pub output_tokens: u32,
+}
+
+impl EchoUsage {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let mut tokens = |key| section.read(key, |cursor| cursor.integer(0..=u32::MAX)).unwrap_or_default();
+        let usage = Self { input_tokens: tokens("input_tokens"), output_tokens: tokens("output_tokens") };
+        section.finish();
+        usage
+    }
 }
 
 serialize_differences!(EchoUsage { input_tokens, output_tokens });
@@ -144,5 +247,20 @@ impl OpenAi {
     /// A provider at this address that needs no key.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self { base_url: base_url.into(), api_key_file: None, api_key_env: None, ca_file: None }
+    }
+
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let openai = Self {
+            base_url: section.required("base_url", Cursor::base_url).unwrap_or_default(),
+            api_key_file: section.read("api_key_file", Cursor::path),
+            api_key_env: section.read("api_key_env", Cursor::environment_name),
+            ca_file: section.read("ca_file", Cursor::path),
+        };
+        section.finish_with(&[("api_key", NO_KEYS_HERE)]);
+        if openai.api_key_file.is_some() && openai.api_key_env.is_some() {
+            cursor.mistake("api_key_file and api_key_env exclude each other");
+        }
+        openai
     }
 }

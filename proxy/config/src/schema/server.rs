@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::ServerLimits;
+use super::{ServerLimits, original::OriginalKeys};
+use crate::decode::Cursor;
 
 /// Address, limits and life cycle of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,47 @@ impl Default for Server {
         }
     }
 }
+
+impl Server {
+    /// The section, and what the original's keys in it say for other sections.
+    pub(super) fn decode<'a>(cursor: &Cursor<'a>) -> (Self, OriginalKeys<'a>) {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let server = Self {
+            host: section.read("host", Cursor::host).unwrap_or(default.host),
+            port: section.read("port", Cursor::port).unwrap_or(default.port),
+            default_model: section.read("default_model", Cursor::model_name),
+            log_level: section
+                .read("log_level", |cursor| cursor.choice(&LogLevel::NAMES))
+                .unwrap_or(default.log_level),
+            max_workers: section.retired(
+                "max_workers",
+                "without effect: there is no pool of threads to size",
+                |cursor| cursor.integer(1..=u32::MAX),
+            ),
+            require_auth: section.retired(
+                "require_auth",
+                "deprecated: use jwt.enabled, or the flag --no-require-auth",
+                Cursor::boolean,
+            ),
+            limits: section.decode("limits", ServerLimits::decode),
+            shutdown_grace_seconds: section
+                .read("shutdown_grace_seconds", |cursor| cursor.integer(0..=MAX_SHUTDOWN_GRACE_SECONDS))
+                .unwrap_or(default.shutdown_grace_seconds),
+            max_message_bytes: section
+                .read("max_message_bytes", |cursor| cursor.integer(MESSAGE_BYTES))
+                .unwrap_or(default.max_message_bytes),
+        };
+        let original = OriginalKeys::decode(&mut section);
+        section.finish_with(&[("hsts", "it belongs to tls: tls.hsts")]);
+        (server, original)
+    }
+}
+
+/// A day: longer is a mistake in the unit.
+const MAX_SHUTDOWN_GRACE_SECONDS: u32 = 86_400;
+/// From what any request needs to what a proxy can hold for many at once.
+const MESSAGE_BYTES: std::ops::RangeInclusive<u32> = 1024..=256 * 1024 * 1024;
 
 serialize_differences!(Server {
     host,

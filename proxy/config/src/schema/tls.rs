@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::decode::Cursor;
+
 /// TLS of the service port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
@@ -19,6 +21,24 @@ pub struct Tls {
     pub min_version: MinVersion,
     /// Strict transport security of HTTP answers.
     pub hsts: Hsts,
+}
+
+impl Tls {
+    pub(super) fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let tls = Self {
+            enabled: section.read("enabled", Cursor::boolean),
+            cert_file: section.read("cert_file", Cursor::path),
+            key_file: section.read("key_file", Cursor::path),
+            ca_bundle_file: section.read("ca_bundle_file", Cursor::path),
+            min_version: section
+                .read("min_version", |cursor| cursor.choice(&MinVersion::NAMES))
+                .unwrap_or_default(),
+            hsts: section.decode("hsts", Hsts::decode),
+        };
+        section.finish();
+        tls
+    }
 }
 
 serialize_differences!(Tls { enabled, cert_file, key_file, ca_bundle_file, min_version, hsts });
@@ -56,6 +76,25 @@ pub struct Hsts {
 impl Default for Hsts {
     fn default() -> Self {
         Self { enabled: false, max_age: 31_536_000, include_subdomains: true, preload: false }
+    }
+}
+
+impl Hsts {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let default = Self::default();
+        let mut section = cursor.section();
+        let hsts = Self {
+            enabled: section.read("enabled", Cursor::boolean).unwrap_or(default.enabled),
+            max_age: section
+                .read("max_age", |cursor| cursor.integer(0..=u32::MAX))
+                .unwrap_or(default.max_age),
+            include_subdomains: section
+                .read("include_subdomains", Cursor::boolean)
+                .unwrap_or(default.include_subdomains),
+            preload: section.read("preload", Cursor::boolean).unwrap_or(default.preload),
+        };
+        section.finish();
+        hsts
     }
 }
 

@@ -1,0 +1,166 @@
+//! What ties sections together: names that have to exist, names that must not exist twice, keys that exclude each other.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    decode::{MODEL_NAME, Report, is_model_name, join},
+    schema::Config,
+};
+
+/// Notes every mistake that no section can see by itself.
+pub(crate) fn cross_check(config: &Config, report: &Report) {
+    check_providers(config, report);
+    check_models(config, report);
+    check_routes(config, report);
+    check_aliases(config, report);
+    check_default_model(config, report);
+    check_certificate(config, report);
+    check_tokens(config, report);
+    check_ports(config, report);
+    if config.acme.enabled {
+        report.mistake_at(
+            "acme.enabled",
+            "not available yet: use tls.cert_file and tls.key_file, or a certificate of your own CA (serve-ca)",
+        );
+    }
+}
+
+fn check_providers(config: &Config, report: &Report) {
+    let mut first = BTreeMap::new();
+    for (index, provider) in
+        config.providers.iter().enumerate().filter(|(_, provider)| !provider.name.is_empty())
+    {
+        if let Some(first) = first.insert(provider.name.as_str(), index) {
+            report.mistake_at(
+                &format!("providers[{index}].name"),
+                format!("providers[{first}] is called {} already", provider.name),
+            );
+        }
+    }
+    if config.models.is_empty() {
+        report.mistake_at("providers", "no call can reach a provider: models is missing or empty");
+    }
+}
+
+/// No two models answer to the same name.
+fn check_models(config: &Config, report: &Report) {
+    let mut first: BTreeMap<&str, String> = BTreeMap::new();
+    for (index, model) in config.models.iter().enumerate() {
+        let own = std::iter::once((format!("models[{index}].name"), &model.name));
+        let aliases = model.aliases.iter().enumerate();
+        let aliases = aliases.map(|(alias, name)| (format!("models[{index}].aliases[{alias}]"), name));
+        for (key, name) in own.chain(aliases).filter(|(_, name)| !name.is_empty()) {
+            match first.get(name.as_str()) {
+                Some(first) => report.mistake_at(&key, format!("{first} is {name} already")),
+                None => {
+                    first.insert(name, key);
+                }
+            }
+        }
+    }
+}
+
+fn check_routes(config: &Config, report: &Report) {
+    if !report.is_clean("providers") {
+        return;
+    }
+    for (index, model) in config.models.iter().enumerate() {
+        for (route, to) in model.routes.iter().enumerate().filter(|(_, to)| !to.provider.is_empty()) {
+            if config.provider(&to.provider).is_none() {
+                let names = config.providers.iter().map(|provider| provider.name.as_str());
+                report.mistake_at(
+                    &format!("models[{index}].routes[{route}].provider"),
+                    format!("no provider is called {:?}; known: {}", to.provider, listing(names)),
+                );
+            }
+        }
+    }
+}
+
+fn check_aliases(config: &Config, report: &Report) {
+    let named = |name: &str| config.models.iter().find(|model| model.is_called(name));
+    for (alias, target) in &config.model_aliases {
+        let key = join("model_aliases", alias);
+        if !is_model_name(alias) {
+            report.mistake_at(&key, format!("the key must be {MODEL_NAME}"));
+        } else if let Some(model) = named(alias) {
+            report.mistake_at(&key, format!("the model {} has this name already", model.name));
+        }
+        if report.is_clean("models") && named(target).is_none() {
+            report.mistake_at(&key, unknown_model(config, target));
+        }
+    }
+}
+
+fn check_default_model(config: &Config, report: &Report) {
+    let names_are_known = report.is_clean("models") && report.is_clean("model_aliases");
+    if let Some(name) = config.server.default_model.as_ref().filter(|_| names_are_known)
+        && config.model(name).is_none()
+    {
+        report.mistake_at("server.default_model", unknown_model(config, name));
+    }
+}
+
+fn check_certificate(config: &Config, report: &Report) {
+    let tls = &config.tls;
+    match (&tls.cert_file, &tls.key_file) {
+        (Some(_), None) if report.is_clean("tls") => report.mistake_at("tls.cert_file", "tls.key_file is missing"),
+        (None, Some(_)) if report.is_clean("tls") => report.mistake_at("tls.key_file", "tls.cert_file is missing"),
+        (None, None) if tls.enabled == Some(true) => report.notice_at(
+            "tls.enabled",
+            "there is no tls.cert_file and tls.key_file: the command has to say where a certificate comes from",
+        ),
+        _ => {}
+    }
+}
+
+fn check_tokens(config: &Config, report: &Report) {
+    let jwt = &config.jwt;
+    let keys = [
+        ("jwt.secret_key", jwt.secret_key.is_some()),
+        ("jwt.secret_key_file", jwt.secret_key_file.is_some()),
+    ];
+    if config.access.is_some() {
+        for (key, _) in keys.iter().filter(|(_, present)| *present) {
+            report.mistake_at(key, "excluded by access: tokens of the access table have no shared secret");
+        }
+        if config.server.require_auth == Some(false) {
+            report.mistake_at("server.require_auth", "excluded by access: nobody calls without a token");
+        }
+    } else if jwt.enabled && config.server.require_auth == Some(false) {
+        report.mistake_at("server.require_auth", "contradicts jwt.enabled; remove this key");
+    }
+    if keys.iter().all(|(_, present)| *present) {
+        report.notice_at("jwt.secret_key_file", "not read: jwt.secret_key comes first");
+    }
+}
+
+/// No two listeners want the same port. Different addresses are left to the system to judge.
+fn check_ports(config: &Config, report: &Report) {
+    let Config { server, admin, fleet, .. } = config;
+    let mut listeners = vec![("server", &server.host, server.port)];
+    listeners.extend(admin.enabled.then_some(("admin", &admin.host, admin.port)));
+    listeners.extend(fleet.as_ref().map(|fleet| ("fleet", &fleet.host, fleet.port)));
+    for (index, (section, host, port)) in listeners.iter().enumerate() {
+        let taken = listeners.iter().take(index).find(|(_, other, taken)| other == host && taken == port);
+        if let Some((other, ..)) = taken {
+            report.mistake_at(&format!("{section}.port"), format!("{port} is {other}.port already"));
+        }
+    }
+}
+
+fn unknown_model(config: &Config, name: &str) -> String {
+    let names = config.models.iter().map(|model| model.name.as_str());
+    format!("no model is called {name:?}; known: {}", listing(names))
+}
+
+/// A few names, and how many more there are.
+fn listing<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 10;
+    let names: Vec<&str> = names.collect();
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
