@@ -14,14 +14,18 @@
 //! One subject per file: `cli` decides what to run, `settings` what the config is, `serve` starts and ends it.
 //! `limits`, `usage` and `parts` are pure state; `listener`, `service`, `grpc`, `http` and `provider` do I/O.
 
+pub mod admin;
 pub mod caller;
 pub mod cli;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod parts;
+pub mod reload;
 pub mod service;
+pub mod settings;
 pub mod shutdown;
 pub mod state;
+pub mod telemetry;
 pub mod tls;
 pub mod usage;

@@ -57,6 +57,8 @@ pub async fn bind(purpose: &'static str, host: &str, port: u16) -> Result<TcpLis
 
 /// One port and what it serves.
 pub struct Listener {
+    /// What it is called in metrics.
+    pub name: &'static str,
     /// The port.
     pub tcp: TcpListener,
     /// How its connections are secured.
@@ -72,16 +74,17 @@ pub struct Listener {
 impl Listener {
     /// Serves until the drain has ended: all connections done, or cut.
     pub async fn serve(self) {
-        let Self { tcp, security, router, stages, shared } = self;
+        let Self { name, tcp, security, router, stages, shared } = self;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let tasks = TaskTracker::new();
         loop {
             let (stream, peer, place) = tokio::select! {
                 biased;
                 () = stages.drain.cancelled() => break,
-                accepted = next(&tcp, &places, &shared) => accepted,
+                accepted = next(name, &tcp, &places, &shared) => accepted,
             };
             let connection = Connection {
+                port: name,
                 peer: Peer(peer),
                 security: security.clone(),
                 router: router.clone(),
@@ -102,6 +105,7 @@ impl Listener {
 
 /// The next connection; it waits while there are [`MAX_CONNECTIONS`].
 async fn next(
+    name: &'static str,
     tcp: &TcpListener,
     places: &Arc<Semaphore>,
     shared: &Shared,
@@ -116,7 +120,7 @@ async fn next(
                 return (stream, peer, place);
             }
             Err(error) => {
-                shared.metrics.connections_refused.with(["accept"]).add(1);
+                shared.metrics.connections_refused.with([name, "accept"]).add(1);
                 if !is_of_the_peer(&error) {
                     tracing::warn!(%error, "failed to accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

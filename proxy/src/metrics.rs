@@ -26,10 +26,10 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Time from the first byte of the request head to the last of the answer.
     pub request_duration: Histogram,
-    /// Open connections on the service port.
-    pub connections: Gauge,
-    /// Connections ended before they were of use, by reason.
-    pub connections_refused: Family<1>,
+    /// Open connections, by port.
+    pub connections: Family<1>,
+    /// Connections ended before their first request, by port and stage.
+    pub connections_refused: Family<2>,
     /// Requests refused for their credential, by reason.
     pub unauthenticated: Family<1>,
     /// Changes of mounted parts, by part and outcome.
@@ -61,11 +61,11 @@ impl Default for Metrics {
                 "Time from the request head to the end of the answer.",
                 DURATION_BUCKETS,
             ),
-            connections: Gauge::new("vibectl_connections", "Open connections on the service port."),
+            connections: Family::gauge("vibectl_connections", "Open connections.", ["port"]),
             connections_refused: Family::counter(
                 "vibectl_connections_refused_total",
                 "Connections ended before their first request.",
-                ["reason"],
+                ["port", "stage"],
             ),
             unauthenticated: Family::counter(
                 "vibectl_unauthenticated_total",

@@ -4,6 +4,7 @@
 //! A request takes one `Arc<Active>` at its start and keeps it, so that it never sees half of a change.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -51,6 +52,7 @@ pub struct Shared {
     pub shutdown: Shutdown,
     /// This run of the process.
     pub instance: Instance,
+    listening: AtomicBool,
 }
 
 impl Shared {
@@ -65,6 +67,23 @@ impl Shared {
             health: Health::default(),
             shutdown: Shutdown::default(),
             instance: Instance::new(),
+            listening: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the service port is open: config loaded, certificate there.
+    pub fn now_listening(&self) {
+        self.listening.store(true, Relaxed);
+    }
+
+    /// Why no calls are taken; `None` when they are.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.shutdown.is_draining() {
+            Some("draining\n")
+        } else if !self.listening.load(Relaxed) {
+            Some("not listening yet\n")
+        } else {
+            None
         }
     }
 

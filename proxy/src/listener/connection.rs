@@ -49,6 +49,7 @@ const AGE_SPREAD: Duration = Duration::from_mins(3);
 
 /// What one connection needs to know.
 pub(super) struct Connection {
+    pub(super) port: &'static str,
     pub(super) peer: Peer,
     pub(super) security: Security,
     pub(super) router: Router,
@@ -60,13 +61,14 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves the connection to its end.
     pub(super) async fn run(self, stream: TcpStream) {
-        self.shared.metrics.connections.add(1);
+        let open = self.shared.metrics.connections.with([self.port]);
+        open.add(1);
         let cut = self.stages.cut.clone();
         tokio::select! {
             () = self.secure(stream) => {}
             () = cut.cancelled() => {}
         }
-        self.shared.metrics.connections.add(-1);
+        open.add(-1);
     }
 
     async fn secure(&self, stream: TcpStream) {
@@ -126,7 +128,7 @@ impl Connection {
     }
 
     fn refused(&self, stage: &'static str, error: &io::Error) {
-        self.shared.metrics.connections_refused.with([stage]).add(1);
+        self.shared.metrics.connections_refused.with([self.port, stage]).add(1);
         tracing::debug!(peer = %self.peer.0, stage, %error, "connection ended before its first request");
     }
 }

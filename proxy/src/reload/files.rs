@@ -1,0 +1,190 @@
+//! The files of one part: where they are, whether they changed, what is in them.
+//!
+//! A change is told by what `stat` says of the file behind the path. Kubernetes replaces a mounted volume by moving one
+//! link (`..data`), so every path then leads to another file: a set that was read while that happened is noticed, and read
+//! again.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::parts::Files;
+
+/// Longest file that is read; an object of Kubernetes cannot be longer than 1.5 MiB.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// How often a set that changes while it is read is read again at once.
+const ATTEMPTS: usize = 3;
+
+/// Where the files of a part are, by their names in the revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartFiles {
+    paths: BTreeMap<String, PathBuf>,
+}
+
+/// What `stat` said of each file, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Option<Stamp>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A set of files that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// One file is there and cannot be read.
+    #[error("failed to read {path}: {source}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody keeps writing.
+    #[error("the files keep changing while they are read")]
+    Unsettled,
+}
+
+impl PartFiles {
+    /// Files of these names at these paths.
+    pub fn new(paths: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
+        Self { paths: paths.into_iter().collect() }
+    }
+
+    /// True when there is no file to watch.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// Tells one state of the files from another.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(self.paths.values().map(|path| fs::metadata(path).ok().as_ref().map(Stamp::of)).collect())
+    }
+
+    /// Reads all files; absent ones are left out. The content is of one moment, the one of the fingerprint.
+    pub fn read(&self) -> Result<(Fingerprint, Files), ReadError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.fingerprint();
+            let files = self.read_once();
+            if self.fingerprint() == before {
+                return Ok((before, files?));
+            }
+        }
+        Err(ReadError::Unsettled)
+    }
+
+    fn read_once(&self) -> Result<Files, ReadError> {
+        let mut files = Files::new();
+        for (name, path) in &self.paths {
+            match read_bounded(path) {
+                Ok(content) => {
+                    files.insert(name.clone(), content);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(ReadError::File { path: path.display().to_string(), source }),
+            }
+        }
+        Ok(files)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
+    if u64::try_from(content.len()).is_ok_and(|length| length <= MAX_FILE) {
+        Ok(content)
+    } else {
+        Err(io::ErrorKind::FileTooLarge.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A folder as the kubelet makes it: files behind `..data`, a link to the folder of the version.
+    fn mounted(content: &str) -> (tempfile::TempDir, PartFiles) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        put_version(folder.path(), "v1", content);
+        symlink("..data/tls.crt", folder.path().join("tls.crt")).expect("link");
+        let files = PartFiles::new([
+            ("tls.crt".to_owned(), folder.path().join("tls.crt")),
+            ("tls.key".to_owned(), folder.path().join("tls.key")),
+        ]);
+        (folder, files)
+    }
+
+    fn put_version(folder: &Path, version: &str, content: &str) {
+        fs::create_dir(folder.join(version)).expect("folder");
+        fs::write(folder.join(version).join("tls.crt"), content).expect("file");
+        symlink(version, folder.join("..data_tmp")).expect("link");
+        fs::rename(folder.join("..data_tmp"), folder.join("..data")).expect("swap");
+    }
+
+    #[test]
+    fn a_swapped_volume_is_another_state_even_with_the_same_length() {
+        let (folder, files) = mounted("one");
+        let (before, content) = files.read().expect("readable");
+        assert_eq!(content, Files::from([("tls.crt".to_owned(), b"one".to_vec())]));
+        assert_eq!(files.fingerprint(), before);
+
+        put_version(folder.path(), "v2", "two");
+
+        assert_ne!(files.fingerprint(), before);
+        assert_eq!(files.read().expect("readable").1["tls.crt"], b"two");
+    }
+
+    #[test]
+    fn a_file_edited_in_place_is_another_state() {
+        let (folder, files) = mounted("one");
+        let before = files.fingerprint();
+
+        fs::write(folder.path().join("tls.crt"), "other").expect("file");
+
+        assert_ne!(files.fingerprint(), before);
+    }
+
+    #[test]
+    fn a_file_that_appears_or_goes_is_another_state() {
+        let (folder, files) = mounted("one");
+        let before = files.fingerprint();
+
+        fs::write(folder.path().join("tls.key"), "key").expect("file");
+        let with_key = files.fingerprint();
+        fs::remove_file(folder.path().join("tls.key")).expect("file");
+
+        assert_ne!(with_key, before);
+        assert_eq!(files.fingerprint(), before);
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_file_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let files = PartFiles::new([("ca.crt".to_owned(), folder.path().to_owned())]);
+
+        let error = files.read().expect_err("a folder");
+
+        assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+    }
+}
