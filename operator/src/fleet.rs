@@ -13,6 +13,7 @@ pub mod book;
 pub mod client;
 pub mod lag;
 pub mod pods;
+pub mod poller;
 pub mod refresh;
 pub mod schedule;
 pub mod usage;

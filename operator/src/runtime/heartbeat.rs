@@ -15,9 +15,12 @@ pub struct Heartbeat {
     last_ms: Arc<AtomicU64>,
 }
 
+/// Never beaten: the task has not begun yet.
+const NEVER: u64 = u64::MAX;
+
 impl Default for Heartbeat {
     fn default() -> Self {
-        Self { start: Instant::now(), last_ms: Arc::default() }
+        Self { start: Instant::now(), last_ms: Arc::new(AtomicU64::new(NEVER)) }
     }
 }
 
@@ -34,11 +37,14 @@ impl Heartbeat {
     /// Says: alive now.
     pub fn beat(&self) {
         let elapsed = self.start.elapsed().as_millis();
-        self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last_ms.store(u64::try_from(elapsed).unwrap_or(NEVER - 1), Ordering::Relaxed);
     }
 
-    /// How long ago the last beat was.
+    /// How long ago the last beat was; zero while the task has not begun.
     pub fn age(&self) -> Duration {
-        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+        match self.last_ms.load(Ordering::Relaxed) {
+            NEVER => Duration::ZERO,
+            last => self.start.elapsed().saturating_sub(Duration::from_millis(last)),
+        }
     }
 }

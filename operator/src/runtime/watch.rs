@@ -10,7 +10,7 @@ use futures::{Stream, StreamExt, stream::SelectAll};
 use kube::{
     Api, Client, Resource,
     api::ObjectMeta,
-    core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject},
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, store::Writer},
@@ -42,18 +42,20 @@ impl<'a, K> Change<'a, K> {
 }
 
 /// A stream of events of one scope. `K` may have failed to decode.
-type Events<K> = futures::stream::BoxStream<'static, (usize, watcher::Result<Event<DeserializeGuard<K>>>)>;
+pub type Events<K> =
+    futures::stream::BoxStream<'static, (usize, watcher::Result<Event<DeserializeGuard<K>>>)>;
 
 /// The scopes to watch: the whole cluster, or some namespaces.
 pub fn scopes(watched: &[String]) -> Vec<Option<String>> {
     if watched.is_empty() { vec![None] } else { watched.iter().cloned().map(Some).collect() }
 }
 
-/// Watches objects of kind `K` in each scope.
+/// Watches objects of kind `K` in each scope. `trim` takes out of each what nobody reads, beside the managed fields.
 pub fn objects<K>(
     client: &Client,
     scopes: &[Option<String>],
     config: &watcher::Config,
+    trim: fn(&mut K),
 ) -> SelectAll<Events<K>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -64,10 +66,40 @@ where
             Some(namespace) => Api::namespaced(client.clone(), namespace),
             None => Api::all(client.clone()),
         };
-        let stream = watcher::watcher(api, config.clone());
-        stream.default_backoff().map(move |event| (index, event)).boxed()
+        let stream = watcher::watcher(api, config.clone()).default_backoff().modify(move |object| {
+            object.meta_mut().managed_fields = None;
+            if let Ok(object) = &mut object.0 {
+                trim(object);
+            }
+        });
+        stream.map(move |event| (index, event)).boxed()
     });
     streams.collect()
+}
+
+/// Watches names, labels and annotations only.
+pub fn metadata<K>(apis: Vec<Api<PartialObjectMeta<K>>>) -> SelectAll<Events<PartialObjectMeta<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let streams = apis.into_iter().enumerate().map(|(index, api)| {
+        let stream = watcher::watcher(api, watcher::Config::default()).default_backoff();
+        let stream = stream.modify(|object| object.metadata.managed_fields = None);
+        stream.map(move |event| (index, event.map(guarded))).boxed()
+    });
+    streams.collect()
+}
+
+/// Metadata always fits.
+fn guarded<K>(event: Event<K>) -> Event<DeserializeGuard<K>> {
+    let good = |object| DeserializeGuard(Ok(object));
+    match event {
+        Event::Apply(object) => Event::Apply(good(object)),
+        Event::Delete(object) => Event::Delete(good(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(good(object)),
+        Event::InitDone => Event::InitDone,
+    }
 }
 
 /// Follows the streams until they end, which a healthy watch never does.

@@ -1,0 +1,285 @@
+//! One ProxyToken before one LlmProxy: its row, or why it has none. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{
+    ResourceExt,
+    core::{Selector, SelectorExt},
+};
+use vibectl_token::{
+    Limits,
+    table::{Row, Scope},
+};
+
+use crate::api::{
+    LlmProxy, ProxyToken,
+    access::{Ceilings, FromNamespaces},
+    limits,
+};
+
+/// Name of the embedded echo provider's model, and its alias: what a proxy without models has.
+const ECHO_MODEL: &str = "echo";
+const ECHO_ALIAS: &str = "default";
+
+/// Why a ProxyToken has no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The proxy does not allow its namespace. What the author is told does not depend on whether the proxy exists.
+    NotAllowed,
+    /// Its author suspended it.
+    Suspended,
+    /// It asks for an identity that this version does not have.
+    IdentityNotAvailable,
+    /// None of its models is within the proxy's ceilings.
+    NoModelLeft,
+    /// It has no UID or namespace: it did not come from an API server.
+    NoIdentity,
+}
+
+/// What a ProxyToken gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// Its row.
+    pub row: Row,
+    /// What it asked for beyond the proxy's ceilings and did not get, as field names.
+    pub cut: Vec<&'static str>,
+}
+
+/// The row of this ProxyToken; `labels` are those of its namespace, if that exists.
+pub fn judge(
+    proxy: &LlmProxy,
+    token: &ProxyToken,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Result<Granted, Refusal> {
+    let uid = token.uid().ok_or(Refusal::NoIdentity)?;
+    let namespace = token.namespace().ok_or(Refusal::NoIdentity)?;
+    if !allows(proxy, &namespace, labels) {
+        return Err(Refusal::NotAllowed);
+    }
+    let identity = token.spec.identity.as_ref();
+    if identity.is_some_and(|identity| identity.issued.is_none()) {
+        return Err(Refusal::IdentityNotAvailable);
+    }
+    if token.spec.suspended {
+        return Err(Refusal::Suspended);
+    }
+    let ceilings = proxy.spec.access.ceilings.clone().unwrap_or_default();
+    let models = models(proxy, token, &ceilings)?;
+    let asked = to_limits(token.spec.limits.as_ref());
+    let limits = asked.smallest(&to_limits(ceilings.limits.as_ref()));
+    let cut = [
+        ("spec.models", models.cut),
+        ("spec.limits", cuts(&asked, &limits)),
+        ("spec.ttl", ceilings.ttl.is_some_and(|ttl| token.spec.ttl > ttl)),
+    ];
+    let row = Row {
+        uid,
+        subject: format!("{namespace}/{}", token.name_any()),
+        namespace,
+        models: models.allowed,
+        scopes: vec![Scope::Execute, Scope::Models],
+        limits,
+        min_iat: min_iat(token),
+    };
+    Ok(Granted { row, cut: cut.into_iter().filter(|(_, was)| *was).map(|(field, _)| field).collect() })
+}
+
+/// Whether this LlmProxy allows ProxyTokens of this namespace.
+pub fn allows(proxy: &LlmProxy, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> bool {
+    let allowed = &proxy.spec.access.allowed_namespaces;
+    if proxy.namespace().as_deref() == Some(namespace) {
+        return true;
+    }
+    match allowed.from {
+        FromNamespaces::Same => false,
+        FromNamespaces::All => true,
+        FromNamespaces::Selector => {
+            allowed.selector.as_ref().zip(labels).is_some_and(|(selector, labels)| selects(selector, labels))
+        }
+    }
+}
+
+/// The second before which credentials of this ProxyToken are refused. A part of a second counts as a whole one, so
+/// that nothing issued before the moment slips through.
+pub fn min_iat(token: &ProxyToken) -> i64 {
+    let Some(moment) = token.spec.revoked_before.as_ref() else { return 0 };
+    moment.0.as_second() + i64::from(moment.0.subsec_nanosecond() > 0)
+}
+
+/// A selector that cannot be read selects nothing.
+fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+}
+
+struct Models {
+    allowed: Option<Vec<String>>,
+    cut: bool,
+}
+
+/// The models that both sides allow, by their names: an alias stands for its model.
+fn models(proxy: &LlmProxy, token: &ProxyToken, ceilings: &Ceilings) -> Result<Models, Refusal> {
+    let known = canonical_names(proxy);
+    let named = |models: &Option<Vec<String>>| -> Option<BTreeSet<String>> {
+        let models = models.as_ref()?;
+        Some(models.iter().map(|model| known.get(model).cloned().unwrap_or_else(|| model.clone())).collect())
+    };
+    let (asked, ceiling) = (named(&token.spec.models), named(&ceilings.models));
+    let allowed = match (&asked, &ceiling) {
+        (Some(asked), Some(ceiling)) => Some(asked.intersection(ceiling).cloned().collect::<BTreeSet<_>>()),
+        (one, other) => one.clone().or_else(|| other.clone()),
+    };
+    if asked.is_some() && allowed.as_ref().is_some_and(BTreeSet::is_empty) {
+        return Err(Refusal::NoModelLeft);
+    }
+    let cut = asked.is_some() && asked != allowed;
+    Ok(Models { allowed: allowed.map(|models| models.into_iter().collect()), cut })
+}
+
+fn canonical_names(proxy: &LlmProxy) -> BTreeMap<String, String> {
+    if proxy.spec.models.is_empty() {
+        return BTreeMap::from([(ECHO_ALIAS.to_owned(), ECHO_MODEL.to_owned())]);
+    }
+    let models = proxy.spec.models.iter();
+    models.flat_map(|model| model.aliases.iter().map(|alias| (alias.clone(), model.name.clone()))).collect()
+}
+
+fn to_limits(limits: Option<&limits::Limits>) -> Limits {
+    let Some(limits) = limits else { return Limits::default() };
+    let limits::Limits { requests_per_minute, concurrent_requests, max_input_length, request_timeout } =
+        limits;
+    let positive = |number: &Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    Limits {
+        max_requests_per_minute: positive(requests_per_minute),
+        max_concurrent_requests: positive(concurrent_requests),
+        max_input_length: positive(max_input_length),
+        request_timeout_seconds: request_timeout
+            .map(|timeout| u32::try_from(timeout.as_secs_ceil()).unwrap_or(u32::MAX)),
+    }
+}
+
+/// Whether the token asked for more than it gets; what it did not ask for is not cut.
+fn cuts(asked: &Limits, given: &Limits) -> bool {
+    let pairs = [
+        (asked.max_requests_per_minute, given.max_requests_per_minute),
+        (asked.max_concurrent_requests, given.max_concurrent_requests),
+        (asked.max_input_length, given.max_input_length),
+        (asked.request_timeout_seconds, given.request_timeout_seconds),
+    ];
+    pairs.iter().any(|(asked, given)| asked.is_some() && asked != given)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn proxy(spec: serde_json::Value) -> LlmProxy {
+        let object = json!({
+            "apiVersion": "vibectl.dev/v1alpha1", "kind": "LlmProxy",
+            "metadata": {"name": "team", "namespace": "ai", "uid": "p-uid"}, "spec": spec,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn token(namespace: &str, spec: serde_json::Value) -> ProxyToken {
+        let mut spec = spec;
+        spec["proxyRef"] = json!({"name": "team", "namespace": "ai"});
+        let object = json!({
+            "apiVersion": "vibectl.dev/v1alpha1", "kind": "ProxyToken",
+            "metadata": {"name": "alice", "namespace": namespace, "uid": "t-uid"}, "spec": spec,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn models() -> serde_json::Value {
+        let routes = json!([{"provider": "local", "model": "m"}]);
+        json!([
+            {"name": "small", "aliases": ["default"], "routes": routes},
+            {"name": "large", "routes": routes},
+        ])
+    }
+
+    #[test]
+    fn a_token_without_wishes_sees_every_model_without_limits() {
+        let granted = judge(&proxy(json!({})), &token("ai", json!({})), None).unwrap();
+
+        assert_eq!(granted.row.subject, "ai/alice");
+        assert_eq!(granted.row.models, None);
+        assert!(granted.row.limits.is_unlimited());
+        assert_eq!(granted.row.scopes, [Scope::Execute, Scope::Models]);
+        assert!(granted.cut.is_empty());
+    }
+
+    #[test]
+    fn ceilings_bind_what_is_asked_for_and_what_is_not() {
+        let proxy = proxy(json!({
+            "models": models(),
+            "access": {"ceilings": {
+                "ttl": "24h", "models": ["default"], "limits": {"requestsPerMinute": 10, "requestTimeout": "30s"},
+            }},
+        }));
+        let greedy =
+            json!({"ttl": "720h", "models": ["small", "large"], "limits": {"requestsPerMinute": 100}});
+
+        let granted = judge(&proxy, &token("ai", greedy), None).unwrap();
+        let modest = judge(&proxy, &token("ai", json!({"ttl": "1h"})), None).unwrap();
+
+        assert_eq!(granted.row.models, Some(vec!["small".to_owned()]));
+        assert_eq!(granted.row.limits.max_requests_per_minute, Some(10));
+        assert_eq!(granted.row.limits.request_timeout_seconds, Some(30));
+        assert_eq!(granted.cut, ["spec.models", "spec.limits", "spec.ttl"]);
+        assert_eq!(modest.row.models, Some(vec!["small".to_owned()]));
+        assert!(modest.cut.is_empty());
+    }
+
+    #[test]
+    fn a_token_that_names_only_models_above_the_ceiling_has_no_row() {
+        let proxy = proxy(json!({"models": models(), "access": {"ceilings": {"models": ["small"]}}}));
+
+        let refused = judge(&proxy, &token("ai", json!({"models": ["large"]})), None);
+
+        assert_eq!(refused, Err(Refusal::NoModelLeft));
+    }
+
+    #[test]
+    fn suspended_and_unavailable_identities_have_no_row() {
+        let proxy = proxy(json!({}));
+
+        let suspended = judge(&proxy, &token("ai", json!({"suspended": true})), None);
+        let account = judge(&proxy, &token("ai", json!({"identity": {"serviceAccount": {}}})), None);
+
+        assert_eq!(suspended, Err(Refusal::Suspended));
+        assert_eq!(account, Err(Refusal::IdentityNotAvailable));
+    }
+
+    #[test]
+    fn another_namespace_needs_to_be_allowed() {
+        let team = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
+        let selector = json!({"from": "Selector", "selector": {"matchLabels": {"team": "blue"}}});
+        let cases = [
+            (json!({"from": "Same"}), Some(&team), false),
+            (json!({"from": "All"}), None, true),
+            (selector.clone(), Some(&team), true),
+            (selector.clone(), None, false),
+        ];
+        for (allowed, labels, expected) in cases {
+            let proxy = proxy(json!({"access": {"allowedNamespaces": allowed}}));
+            let judged = judge(&proxy, &token("other", json!({})), labels);
+            assert_eq!(judged.is_ok(), expected, "{:?}", proxy.spec.access.allowed_namespaces);
+        }
+        let own = proxy(json!({"access": {"allowedNamespaces": selector}}));
+        assert!(judge(&own, &token("ai", json!({})), None).is_ok(), "its own namespace always is");
+    }
+
+    #[test]
+    fn revoking_refuses_everything_issued_before_that_moment() {
+        let exact = token("ai", json!({"revokedBefore": "2026-01-01T00:00:00Z"}));
+        let later = token("ai", json!({"revokedBefore": "2026-01-01T00:00:00.5Z"}));
+
+        assert_eq!(min_iat(&exact), 1_767_225_600);
+        assert_eq!(min_iat(&later), 1_767_225_601);
+        assert_eq!(judge(&proxy(json!({})), &exact, None).unwrap().row.min_iat, 1_767_225_600);
+    }
+}
