@@ -29,6 +29,9 @@ pub use prerequisites::is_root;
 
 use crate::{cache, progress::say, tools};
 
+/// The file that says that a start came to its end.
+const READY: &str = "ready";
+
 /// The kubeconfig that a test must use: the user's `KUBECONFIG`, or that of the `test` cluster, which is brought up for it.
 ///
 /// Call it in each test; all but the first call take a quarter of a second.
@@ -62,8 +65,12 @@ pub fn up(name: Name) -> Result<PathBuf> {
         say(format_args!("using your KUBECONFIG, context {}", context.as_deref().unwrap_or("(none)")));
         return Ok(foreign.into());
     }
+    if is_running(&layout) {
+        return Ok(layout.kubeconfig());
+    }
     prerequisites::ensure()?;
     let _lock = lock(&layout)?;
+    // Another process may have brought it up while this one waited.
     if is_running(&layout) {
         return Ok(layout.kubeconfig());
     }
@@ -172,11 +179,13 @@ fn start(layout: &Layout, programs: &Path) -> Result<()> {
     node::start(layout, programs)?;
     dns::start(layout, programs)?;
     dns::wait(layout)?;
-    node::wait(layout)
+    node::wait(layout)?;
+    containerd::write(&layout.path(READY), "")
 }
 
 fn is_running(layout: &Layout) -> bool {
-    teardown::components().iter().all(|component| process::is_alive(layout, component))
+    layout.path(READY).is_file()
+        && teardown::components().iter().all(|component| process::is_alive(layout, component))
         && control_plane::is_ready(layout)
 }
 

@@ -108,8 +108,8 @@ fn compile(profile: Profile) -> Result<PathBuf> {
     // Naming the target keeps these flags, and what they build, away from what `cargo build` and `cargo test` keep.
     let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
     let mut cargo = command("cargo");
-    cargo.args(["build", "--locked", "--bins", "--profile", name, "--target", &target]);
-    cargo.args(PROGRAMS.iter().flat_map(|program| ["--package", program.name]));
+    cargo.args(["build", "--locked", "--profile", name, "--target", &target]);
+    cargo.args(PROGRAMS.iter().flat_map(|program| ["--package", program.name, "--bin", program.name]));
     cargo.env_remove("RUSTFLAGS").env(flags, "-C target-feature=+crt-static").current_dir(repository());
     if !cargo.status().context("failed to start cargo")?.success() {
         bail!("failed to compile the images: cargo's messages are above");

@@ -149,7 +149,7 @@ impl GoProgram<'_> {
             .go("list")
             .args(["-deps", self.package])
             .output()
-            .map_or(0, |output| output.stdout.iter().filter(|&&byte| byte == b'\n').count());
+            .map_or(0, |output| String::from_utf8_lossy(&output.stdout).lines().count());
         let flags: Vec<_> = self.definitions.iter().map(|definition| format!("-X {definition}")).collect();
         let mut build = self.go("build");
         build.args(["-v", "-trimpath", "-ldflags", &format!("-s -w {}", flags.join(" ")), "-o"]);

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     containerd::write,
-    credentials::{TOKENS, kubeconfig_of},
+    credentials::{TOKENS, give_to_caller, kubeconfig_of},
     layout::Layout,
     process,
 };
@@ -34,6 +34,8 @@ rules:
 pub(super) fn start_api_server(layout: &Layout, programs: &Path) -> Result<()> {
     process::start(layout, ETCD, &programs.join(ETCD), &etcd_flags(layout))?;
     write(&layout.path("etc/audit-policy.yaml"), AUDIT_POLICY)?;
+    write(&layout.audit_log(), "")?;
+    give_to_caller(&layout.audit_log());
     process::start(layout, API_SERVER, &programs.join(API_SERVER), &api_server_flags(layout))
 }
 

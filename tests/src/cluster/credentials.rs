@@ -38,6 +38,7 @@ pub(super) fn create(layout: &Layout) -> Result<()> {
         let text = kubeconfig(layout, &authority, user, &token);
         write_secret(&kubeconfig_of(layout, component), &text)?;
     }
+    give_to_caller(&layout.kubeconfig());
     write_secret(&layout.path(TOKENS), &tokens)
 }
 
@@ -140,6 +141,14 @@ current-context: {name}
         server = layout.api_server(),
         authority = BASE64_STANDARD.encode(authority),
     )
+}
+
+/// Under `sudo` the person behind it must be able to use the cluster as well.
+pub(super) fn give_to_caller(path: &Path) {
+    let caller = std::env::var("SUDO_UID").ok().and_then(|id| id.parse().ok());
+    if caller.is_some() {
+        let _ = std::os::unix::fs::chown(path, caller, None);
+    }
 }
 
 fn write_secret(path: &Path, content: &str) -> Result<()> {

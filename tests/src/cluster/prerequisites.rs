@@ -44,7 +44,7 @@ pub(super) fn ensure() -> Result<()> {
     if !is_root() {
         let install = if missing.is_empty() { String::new() } else { format!("sudo {line} && ") };
         bail!(
-            "a cluster needs root; run this, or set KUBECONFIG to a cluster of yours:\n{install}sudo -E make cluster-up"
+            "a cluster needs root; run this, or set KUBECONFIG to a cluster of yours:\n{install}sudo -E env \"PATH=$PATH\" make cluster-up"
         );
     }
     if missing.is_empty() {

@@ -1,0 +1,55 @@
+# What a contributor does, one target each. The work itself is in tests/src; `make help` lists the targets.
+
+# Which cluster (test, demo) and how images are compiled (release, dev).
+NAME    ?= test
+PROFILE ?= release
+
+CLUSTER := cargo run --quiet --package vibectl-tests --bin cluster --
+IMAGES  := cargo run --quiet --package vibectl-tests --bin images --
+
+# Tools are built once and kept outside the repository; tests/src/cache.rs finds the same folder.
+CACHE := $(or $(VIBECTL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vibectl)
+DENY  := $(CACHE)/tools/cargo-deny-0.20.2
+
+.DEFAULT_GOAL := help
+.PHONY: help tools cluster-up cluster-down cluster-status images load fmt lint check test
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
+
+tools: ## Build the tools that tests need: Kubernetes, helm (once; minutes)
+	$(CLUSTER) tools
+
+cluster-up: ## Start a one-node Kubernetes; NAME=test (default) or demo
+	$(CLUSTER) up --name $(NAME)
+
+cluster-down: ## Stop it and delete everything but its logs
+	$(CLUSTER) down --name $(NAME)
+
+cluster-status: ## Tell which clusters run
+	$(CLUSTER) status
+
+images: ## Build dist/images/*.tar; PROFILE=release (default) or dev
+	$(IMAGES) --profile $(PROFILE)
+
+load: images ## Build the images and import them into the cluster NAME
+	$(CLUSTER) load --name $(NAME) dist/images/*.tar
+
+fmt: ## Format the code
+	cargo fmt --all
+	gofmt -w tests/cluster
+
+lint: ## Judge format and style
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	test -z "$$(gofmt -l tests/cluster)"
+
+check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
+	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
+
+test: ## Run every test; starts the test cluster unless KUBECONFIG is set
+	$(CLUSTER) up
+	cargo test --workspace
+
+$(DENY)/bin/cargo-deny:
+	cargo install --locked --root $(DENY) cargo-deny@0.20.2
