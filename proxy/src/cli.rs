@@ -3,6 +3,7 @@
 //! Exit codes: 0, 1 for a failure while running, 64 for a mistake in usage or configuration. What a person asked to see
 //! goes to standard output, all else to standard error.
 
+pub mod ca;
 pub mod health;
 pub mod outcome;
 
@@ -24,6 +25,8 @@ struct Cli {
 /// Every command; the file of its arguments also runs it.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make and look after a private CA
+    Ca(ca::Ca),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -40,6 +43,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Ca(ca) => ca.run(),
             Self::Health(health) => health.run(),
         }
     }

@@ -50,7 +50,8 @@ impl Chain {
         Self::new(certificates(text, false)?)
     }
 
-    pub(crate) fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, CertificateError> {
+    /// Takes certificates, the leaf first. Does not check who issued whom.
+    pub fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, CertificateError> {
         if certificates.is_empty() { Err(CertificateError::Missing) } else { Ok(Self(certificates)) }
     }
 

@@ -90,6 +90,19 @@ impl CaDirectory {
         PairPath::new(&self.servers_folder().join(&host), &host)
     }
 
+    /// The certificates of all servers, by the name of their folder.
+    pub fn servers(&self) -> Vec<(String, PairPath)> {
+        let Ok(folders) = fs::read_dir(self.servers_folder()) else { return Vec::new() };
+        let mut servers: Vec<_> = folders
+            .filter_map(Result::ok)
+            .filter(|folder| folder.path().is_dir())
+            .filter_map(|folder| folder.file_name().into_string().ok())
+            .map(|name| (name.clone(), PairPath::new(&self.servers_folder().join(&name), &name)))
+            .collect();
+        servers.sort_by(|one, other| one.0.cmp(&other.0));
+        servers
+    }
+
     /// What clients trust.
     pub fn bundle(&self) -> PathBuf {
         self.0.join("ca-bundle.crt")
