@@ -17,11 +17,13 @@
 pub mod admin;
 pub mod caller;
 pub mod cli;
+pub mod fleet;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod parts;
 pub mod reload;
+pub mod serve;
 pub mod service;
 pub mod settings;
 pub mod shutdown;

@@ -1,6 +1,239 @@
-//! Puts changes of mounted or named files in force while the server runs.
+//! Puts files in force: at the start, and whenever they change while the server runs.
 //!
 //! Each part is read whole, checked whole and swapped in at once. What cannot be used changes nothing: the last good
 //! content stays in force, and log, metric and fleet report say why.
 
 pub mod files;
+pub mod immovable;
+pub mod places;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use vibectl_config::mount::{Part, RevisionKey};
+use vibectl_config::{Config, Notice};
+
+use crate::parts::{Files, Parts};
+use crate::reload::files::{Fingerprint, PartFiles, ReadError};
+use crate::settings::{Mistakes, Settings};
+use crate::state::{Active, Shared};
+use crate::telemetry::Level;
+use crate::tls::{TlsState, read_client_ca, read_pair};
+
+/// How often the files are looked at; the operator counts on a change being in force within half a second.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Watches the files of all parts.
+#[derive(Debug)]
+pub struct Reloader {
+    shared: Arc<Shared>,
+    settings: Settings,
+    level: Level,
+    watched: Vec<Watched>,
+}
+
+/// Content of a part that was not put in force.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part}: {reason}")]
+pub struct Rejected {
+    /// Whose content.
+    pub part: Part,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a start yields.
+#[derive(Debug)]
+pub struct Started {
+    /// The state of the process, with the config in force.
+    pub shared: Arc<Shared>,
+    /// Puts everything else in force, and later changes.
+    pub reloader: Reloader,
+    /// What the config's owner should know about it.
+    pub notices: Vec<Notice>,
+}
+
+impl Reloader {
+    /// Puts the config in force. All other parts come with the first [`Self::look`].
+    pub fn start(
+        settings: Settings,
+        level: impl FnOnce(&Config) -> Level,
+        key: impl FnOnce(&Config) -> Result<Option<RevisionKey>, Mistakes>,
+    ) -> Result<Started, Mistakes> {
+        let config_files = settings.files();
+        let (seen, files) = config_files.read().map_err(|error| Mistakes(vec![error.to_string()]))?;
+        let loaded = settings.interpret(&files)?;
+        let config = Arc::new(loaded.config);
+        let level = level(&config);
+        let parts = Parts::new(key(&config)?);
+        parts.in_force(Part::Config, &files);
+        let shared = Arc::new(Shared::new(active(&config, &Files::new()), parts));
+        let mut watched = vec![
+            Watched { part: Part::Config, files: config_files, seen: Some(seen) },
+            Watched::new(Part::ClientCa, places::client_ca(&config.tls)),
+            Watched::new(Part::Tls, places::tls(&config.tls)),
+            Watched::new(Part::Providers, places::providers(&config.providers)),
+        ];
+        watched
+            .extend(config.access.as_ref().map(|access| Watched::new(Part::Access, places::access(access))));
+        let reloader = Self { shared: Arc::clone(&shared), settings, level, watched };
+        Ok(Started { shared, reloader, notices: loaded.notices })
+    }
+
+    /// Looks at all files once and puts in force what has changed. Returns what was refused now.
+    pub fn look(&mut self) -> Vec<Rejected> {
+        let changed: Vec<_> = self.watched.iter_mut().filter_map(Watched::changed).collect();
+        let mut rejected = Vec::new();
+        for (part, read) in changed {
+            let outcome = match read {
+                Ok(files) => self.apply(part, &files).map(|()| self.shared.parts.in_force(part, &files)),
+                Err(error) => Err(error.to_string()),
+            };
+            self.note(part, outcome.as_ref().err());
+            rejected.extend(outcome.err().map(|reason| Rejected { part, reason }));
+        }
+        rejected
+    }
+
+    /// Looks until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), JoinError> {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = ticks.tick() => {}
+            }
+            self = spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await?;
+        }
+    }
+
+    fn apply(&mut self, part: Part, files: &Files) -> Result<(), String> {
+        match part {
+            Part::Config => self.apply_config(files),
+            // Joined by `auth`; until then there is nothing to put in force.
+            Part::Access => Ok(()),
+            Part::Tls => self.apply_tls(files),
+            Part::ClientCa => self.apply_client_ca(files),
+            Part::Providers => {
+                self.shared.active.store(Arc::new(active(&self.shared.config(), files)));
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_config(&mut self, files: &Files) -> Result<(), String> {
+        let loaded = self.settings.interpret(files).map_err(|mistakes| mistakes.to_string())?;
+        let config = Arc::new(loaded.config);
+        immovable::check(&self.shared.config(), &config)?;
+        let mut providers = Watched::new(Part::Providers, places::providers(&config.providers));
+        let (seen, provider_files) = providers.files.read().map_err(|error| error.to_string())?;
+        providers.seen = Some(seen);
+        self.shared.active.store(Arc::new(active(&config, &provider_files)));
+        self.shared.parts.in_force(Part::Providers, &provider_files);
+        self.level.set(config.server.log_level);
+        self.watched.retain(|watched| watched.part != Part::Providers);
+        self.watched.push(providers);
+        Ok(())
+    }
+
+    /// The first certificate opens the port; further ones replace it.
+    fn apply_tls(&mut self, files: &Files) -> Result<(), String> {
+        if let Some(state) = self.shared.tls.get() {
+            return state.reload(files, Timestamp::now());
+        }
+        let tls = &self.shared.config().tls;
+        if places::tls(tls).is_empty() {
+            return Ok(());
+        }
+        let leaf = read_pair(files, Timestamp::now()).map_err(|error| error.to_string())?;
+        let client_ca = match tls.ca_bundle_file {
+            Some(_) => {
+                let (_, files) = places::client_ca(tls).read().map_err(|error| error.to_string())?;
+                Some(read_client_ca(&files).map_err(|error| error.to_string())?)
+            }
+            None => None,
+        };
+        let state =
+            TlsState::new(&leaf, client_ca.as_ref(), tls.min_version).map_err(|error| error.to_string())?;
+        // Nobody else sets it for a config that names files.
+        let _ = self.shared.tls.set(Arc::new(state));
+        Ok(())
+    }
+
+    /// Before the first certificate there is nothing to change: [`Self::apply_tls`] reads the CA itself.
+    fn apply_client_ca(&mut self, files: &Files) -> Result<(), String> {
+        if self.shared.config().tls.ca_bundle_file.is_none() {
+            return Ok(());
+        }
+        match self.shared.tls.get() {
+            Some(state) => state.reload_client_ca(files),
+            None => read_client_ca(files).map(drop).map_err(|error| error.to_string()),
+        }
+    }
+
+    fn note(&self, part: Part, rejected: Option<&String>) {
+        let metrics = &self.shared.metrics;
+        let outcome = if rejected.is_some() { "rejected" } else { "applied" };
+        metrics.reloads.with([part.as_str(), outcome]).add(1);
+        metrics.part_rejected.with([part.as_str()]).set(rejected.is_some().into());
+        if let Some(reason) = rejected {
+            self.shared.parts.rejected(part, reason);
+            tracing::error!(
+                part = part.as_str(),
+                reason,
+                "refused new content; the last good one stays in force"
+            );
+        } else {
+            tracing::info!(part = part.as_str(), "put new content in force");
+        }
+    }
+}
+
+/// What follows from this config and these files of providers.
+fn active(config: &Arc<Config>, _provider_files: &Files) -> Active {
+    Active::new(Arc::clone(config))
+}
+
+/// The files of a part and their last known state.
+#[derive(Debug)]
+struct Watched {
+    part: Part,
+    files: PartFiles,
+    seen: Option<Fingerprint>,
+}
+
+impl Watched {
+    /// Files that were not read yet.
+    fn new(part: Part, files: PartFiles) -> Self {
+        Self { part, files, seen: None }
+    }
+
+    /// The content, if it is not the one seen last. A part without files has nothing to change.
+    fn changed(&mut self) -> Option<(Part, Result<Files, ReadError>)> {
+        let current = self.files.fingerprint();
+        if self.files.is_empty() || self.seen.as_ref() == Some(&current) {
+            return None;
+        }
+        match self.files.read() {
+            Ok((seen, files)) => {
+                self.seen = Some(seen);
+                Some((self.part, Ok(files)))
+            }
+            // Read again at the next look.
+            Err(ReadError::Unsettled) => None,
+            Err(error) => {
+                self.seen = Some(current);
+                Some((self.part, Err(error)))
+            }
+        }
+    }
+}

@@ -14,6 +14,7 @@ pub struct Shutdown {
     drain: CancellationToken,
     cut: CancellationToken,
     gone: CancellationToken,
+    reported: CancellationToken,
 }
 
 impl Shutdown {
@@ -32,6 +33,16 @@ impl Shutdown {
         self.gone.cancel();
     }
 
+    /// Notes that the operator was told that the last call has ended.
+    pub fn reported_the_end(&self) {
+        self.reported.cancel();
+    }
+
+    /// Completes when the operator knows everything that there is to know.
+    pub async fn farewell(&self) {
+        self.reported.cancelled().await;
+    }
+
     /// True from the start of the drain.
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()
@@ -45,11 +56,6 @@ impl Shutdown {
     /// Stages for the ports that report until the service has ended.
     pub fn of_reports(&self) -> Stages {
         Stages { drain: self.gone.clone(), cut: self.gone.clone() }
-    }
-
-    /// Completes when the drain starts.
-    pub async fn draining(&self) {
-        self.drain.cancelled().await;
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use tokio::sync::SetOnce;
 use vibectl_config::Config;
 
 use crate::caller::Caller;
@@ -17,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::parts::Parts;
 use crate::service::health::Health;
 use crate::shutdown::Shutdown;
+use crate::tls::TlsState;
 use crate::usage::{Usage, UsageBook};
 
 /// Everything that the config decides. Built whole, then swapped in.
@@ -44,6 +46,8 @@ pub struct Shared {
     pub limiter: Limiter,
     /// Metrics of the process.
     pub metrics: Metrics,
+    /// The certificate being served; set once there is one, never in plaintext.
+    pub tls: SetOnce<Arc<TlsState>>,
     /// Which mounted content is in force.
     pub parts: Parts,
     /// What the gRPC health service tells.
@@ -63,6 +67,7 @@ impl Shared {
             usage: UsageBook::default(),
             limiter: Limiter::new(Instant::now()),
             metrics: Metrics::default(),
+            tls: SetOnce::new(),
             parts,
             health: Health::default(),
             shutdown: Shutdown::default(),

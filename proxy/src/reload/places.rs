@@ -1,0 +1,55 @@
+//! Where the files of each part are, by the config. Their names are those of the mount contract, so that operator and
+//! server compute the same revision, wherever a person's own config keeps them.
+
+use std::path::{Path, PathBuf};
+
+use vibectl_config::mount::{self, CA_FILE, CERTIFICATE_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS};
+use vibectl_config::{Access, Provider, ProviderKind, Tls};
+
+use crate::reload::files::PartFiles;
+
+/// The table shards and the public keys.
+pub fn access(access: &Access) -> PartFiles {
+    let names = (0..SHARDS).map(mount::shard_file).chain([JWKS_FILE.to_owned()]);
+    PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
+}
+
+/// The certificate and its key.
+pub fn tls(tls: &Tls) -> PartFiles {
+    let named = [(CERTIFICATE_FILE, &tls.cert_file), (KEY_FILE, &tls.key_file)];
+    PartFiles::new(
+        named.into_iter().filter_map(|(name, path)| path.clone().map(|path| (name.to_owned(), path))),
+    )
+}
+
+/// The CA of callers' certificates.
+pub fn client_ca(tls: &Tls) -> PartFiles {
+    PartFiles::new(tls.ca_bundle_file.clone().map(|path| (CA_FILE.to_owned(), path)))
+}
+
+/// Keys and CAs of all providers.
+pub fn providers(providers: &[Provider]) -> PartFiles {
+    let paths = providers.iter().flat_map(|provider| match &provider.kind {
+        ProviderKind::Echo(_) => Vec::new(),
+        ProviderKind::OpenAi(openai) => {
+            [&openai.api_key_file, &openai.ca_file].into_iter().flatten().collect()
+        }
+    });
+    PartFiles::new(paths.map(|path: &PathBuf| (provider_file(path), path.clone())))
+}
+
+/// Name of a provider's file in the revision: `NAME/api-key` in a pod, the whole path elsewhere.
+pub fn provider_file(path: &Path) -> String {
+    path.strip_prefix(PROVIDERS_DIR).unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_pod_have_the_names_of_the_mount_contract() {
+        assert_eq!(provider_file(Path::new("/etc/vibectl/providers/local/api-key")), "local/api-key");
+        assert_eq!(provider_file(Path::new("/home/me/key")), "/home/me/key");
+    }
+}

@@ -1,0 +1,109 @@
+//! Starts the server, keeps it until a signal comes, and ends it in order.
+//!
+//! ```text
+//! config ─▶ signals ─▶ admin, fleet ports ─▶ first look at all files ─▶ certificate ─▶ service port ─▶ ready
+//! signal ─▶ not ready ─▶ drain (GOAWAY, calls finish) ─▶ cut at the deadline ─▶ fleet, admin ports ─▶ end
+//! ```
+
+pub mod certificates;
+mod ending;
+mod ports;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use crate::cli::outcome::Failure;
+use crate::fleet;
+use crate::listener::tls::Security;
+use crate::listener::{self, Listener};
+use crate::reload::{Reloader, Started};
+use crate::serve::certificates::{Certificates, Plan};
+use crate::service::panics;
+use crate::settings::Settings;
+use crate::state::Shared;
+use crate::{service, shutdown, telemetry};
+
+/// What to serve and how.
+#[derive(Debug)]
+pub struct Start {
+    /// The config and what is said about it on the command line.
+    pub settings: Settings,
+    /// Where the certificate comes from.
+    pub certificates: Certificates,
+}
+
+/// Serves until a signal, from a thread without a runtime.
+pub fn run(start: Start) -> Result<(), Failure> {
+    let Start { settings, certificates } = start;
+    let started = Reloader::start(
+        settings,
+        |config| telemetry::start(config.server.log_level),
+        |config| fleet::revision_key(config.fleet.as_ref()),
+    );
+    let started = started.map_err(|mistakes| Failure::usage(&mistakes))?;
+    let plan = certificates.plan(&started.shared.config()).map_err(|mistakes| Failure::usage(&mistakes))?;
+    panics::log_panics();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::running)?;
+    let ended = runtime.block_on(serve(started, plan));
+    // What is left are look-ups and reads that nobody waits for.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    ended
+}
+
+async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
+    let Started { shared, mut reloader, notices } = started;
+    for notice in &notices {
+        tracing::warn!(notice = %notice, "config");
+    }
+    let signal = shutdown::signals().map_err(Failure::running)?;
+    let mut reports = ports::reports(&shared).await?;
+    let rejected = reloader.look();
+    if shared.config().fleet.is_none() && !rejected.is_empty() {
+        // A person is there to mend it; in a pod the files may still come.
+        let lines: Vec<_> = rejected.iter().map(ToString::to_string).collect();
+        return Err(Failure::Usage(lines.join("\n")));
+    }
+    let mut tasks = JoinSet::new();
+    let watching = reloader.run(shared.shutdown.of_reports().drain);
+    tasks.spawn(async move { watching.await.context("failed to watch files") });
+
+    let mut signal = std::pin::pin!(signal);
+    let security = tokio::select! {
+        security = plan.establish(&shared, &mut tasks) => security.map_err(Failure::Running)?,
+        name = &mut signal => return ending::before_the_start(&shared, reports, name).await,
+    };
+    let service = open(&shared, security).await?;
+    let service = tokio::spawn(service.serve());
+    let outcome = tokio::select! {
+        name = &mut signal => {
+            tracing::info!(signal = name, "draining");
+            Ok(())
+        }
+        ended = ending::first_of(&mut tasks, &mut reports) => Err(Failure::Running(ended)),
+    };
+    ending::drain(&shared, service, reports).await;
+    outcome
+}
+
+/// Opens the service port: from here on calls are taken.
+async fn open(shared: &Arc<Shared>, security: Security) -> Result<Listener, Failure> {
+    let server = &shared.config().server;
+    let tcp = listener::bind("calls", &server.host, server.port).await.map_err(Failure::running)?;
+    let address = tcp.local_addr().map_err(Failure::running)?;
+    let tls = matches!(security, Security::Tls(_));
+    shared.health.serving().await;
+    shared.now_listening();
+    tracing::info!(%address, tls, version = env!("CARGO_PKG_VERSION"), "listening");
+    Ok(Listener {
+        name: "service",
+        tcp,
+        security,
+        router: service::build(shared),
+        stages: shared.shutdown.of_service(),
+        shared: Arc::clone(shared),
+    })
+}

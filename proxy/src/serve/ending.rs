@@ -1,0 +1,78 @@
+//! How the process ends: in order, and in bounded time whatever peers do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::cli::outcome::Failure;
+use crate::state::Shared;
+
+/// Longest wait for the operator to ask once more after the last call has ended, so that its usage is not lost. Part of
+/// the grace period, not added to it.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// For tasks that were told to end and have nothing to wait for.
+const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// Drains the service, then closes the ports that report about it.
+pub(super) async fn drain(shared: &Arc<Shared>, mut service: JoinHandle<()>, reports: JoinSet<()>) {
+    let grace = Duration::from_secs(shared.config().server.shutdown_grace_seconds.into());
+    let deadline = Instant::now() + grace;
+    shared.shutdown.start_draining();
+    shared.health.clone().draining().await;
+    tokio::select! {
+        _ = &mut service => tracing::info!("all calls ended"),
+        () = sleep_until(deadline) => {
+            let (calls, streams) = (shared.limiter.calls_in_flight(), shared.limiter.open_streams());
+            tracing::warn!(calls, streams, "cut what still ran at the end of the grace period");
+            shared.shutdown.cut();
+            let _ = timeout(LAST_TASKS, service).await;
+        }
+    }
+    if shared.config().fleet.is_some() {
+        let farewell = deadline.min(Instant::now() + FAREWELL);
+        tokio::select! {
+            () = shared.shutdown.farewell() => {}
+            () = sleep_until(farewell) => {}
+        }
+    }
+    close(shared, reports).await;
+}
+
+/// Ends a process that never took a call.
+pub(super) async fn before_the_start(
+    shared: &Arc<Shared>,
+    reports: JoinSet<()>,
+    signal: &'static str,
+) -> Result<(), Failure> {
+    tracing::info!(signal, "ended before the service port was open");
+    shared.shutdown.start_draining();
+    close(shared, reports).await;
+    Ok(())
+}
+
+/// None of these tasks ends by itself, so the first that does is a fault, and the process must not go on without it.
+pub(super) async fn first_of(
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    reports: &mut JoinSet<()>,
+) -> anyhow::Error {
+    tokio::select! {
+        Some(ended) = tasks.join_next() => match ended {
+            Ok(Ok(())) => anyhow!("a task that must not end has ended"),
+            Ok(Err(error)) => error,
+            Err(error) => error.into(),
+        },
+        Some(ended) = reports.join_next() => match ended {
+            Ok(()) => anyhow!("a port was closed"),
+            Err(error) => error.into(),
+        },
+        else => std::future::pending().await,
+    }
+}
+
+async fn close(shared: &Arc<Shared>, mut reports: JoinSet<()>) {
+    shared.shutdown.close_everything();
+    let _ = timeout(LAST_TASKS, async { while reports.join_next().await.is_some() {} }).await;
+}
