@@ -15,6 +15,7 @@
 //! `limits`, `usage` and `parts` are pure state; `listener`, `service`, `grpc`, `http` and `provider` do I/O.
 
 pub mod admin;
+pub mod auth;
 pub mod caller;
 pub mod cli;
 pub mod fleet;

@@ -30,8 +30,8 @@ pub struct Metrics {
     pub connections: Family<1>,
     /// Connections ended before their first request, by port and stage.
     pub connections_refused: Family<2>,
-    /// Requests refused for their credential, by reason.
-    pub unauthenticated: Family<1>,
+    /// Requests by what became of their credential.
+    pub auth: Family<1>,
     /// Changes of mounted parts, by part and outcome.
     pub reloads: Family<2>,
     /// 1 for each part whose newest content was refused.
@@ -67,10 +67,10 @@ impl Default for Metrics {
                 "Connections ended before their first request.",
                 ["port", "stage"],
             ),
-            unauthenticated: Family::counter(
-                "vibectl_unauthenticated_total",
-                "Requests refused for their credential.",
-                ["reason"],
+            auth: Family::counter(
+                "vibectl_auth_total",
+                "Requests by what became of their credential.",
+                ["result"],
             ),
             reloads: Family::counter(
                 "vibectl_reloads_total",
@@ -106,7 +106,7 @@ impl Metrics {
             request_duration,
             connections,
             connections_refused,
-            unauthenticated,
+            auth,
             reloads,
             part_rejected,
             provider_calls,
@@ -119,7 +119,7 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
-             {unauthenticated}{reloads}{part_rejected}{provider_calls}{tokens}{panics}{build_info}"
+             {auth}{reloads}{part_rejected}{provider_calls}{tokens}{panics}{build_info}"
         );
         text
     }

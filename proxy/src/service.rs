@@ -17,6 +17,7 @@ use axum::response::Response;
 use http::StatusCode;
 use tonic::Code;
 
+use crate::auth;
 use crate::service::reply::{Protocol, Refusal};
 use crate::state::Shared;
 
@@ -29,9 +30,9 @@ use crate::state::Shared;
 /// 3. `panics`: a bug costs one request and is still logged and counted.
 /// 4. `deadline`: bounds all work below, the reading of the request included.
 /// 5. `body_cap`: nothing below can be made to hold more than one message of the permitted size.
-/// 6. auth: no route and no fallback below is reachable without a caller; only health is beside it.
+/// 6. `auth`: no route and no fallback below is reachable without a caller; only health is beside it.
 pub fn build(shared: &Arc<Shared>) -> Router {
-    let api = Router::new().fallback(no_route);
+    let api = Router::new().fallback(no_route).layer(from_fn_with_state(Arc::clone(shared), auth::apply));
     Router::new()
         .merge(shared.health.routes())
         .merge(api)

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::SetOnce;
 use vibectl_config::Config;
 
+use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::limits::effective::Effective;
 use crate::limits::{Demand, Limiter, Permit, Refused};
@@ -40,6 +41,8 @@ impl Active {
 pub struct Shared {
     /// What the config decides; take it once per request.
     pub active: ArcSwap<Active>,
+    /// How callers are known.
+    pub auth: Auth,
     /// Counters per token.
     pub usage: UsageBook,
     /// Counters of the limits.
@@ -64,6 +67,7 @@ impl Shared {
     pub fn new(active: Active, parts: Parts) -> Self {
         Self {
             active: ArcSwap::from_pointee(active),
+            auth: Auth::default(),
             usage: UsageBook::default(),
             limiter: Limiter::new(Instant::now()),
             metrics: Metrics::default(),

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rejection::Rejection;
+
+/// How far clocks may be apart. The operator signs on one node and a proxy verifies on another: synchronised
+/// clocks differ by milliseconds, a node that has lost its time source for a day by some seconds.
+pub const LEEWAY_SECONDS: i64 = 30;
+
 /// The claims of a token for one `LlmProxy`. Every one is required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
@@ -25,6 +31,26 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// What [`crate::verify`] asks of claims whose signature is right. Whoever remembers a verified token asks again.
+    pub fn check(&self, expected: &Expectation<'_>, now: i64) -> Result<(), Rejection> {
+        if !self.are_sound() {
+            return Err(Rejection::Claims);
+        }
+        if self.iss != expected.issuer {
+            return Err(Rejection::Issuer);
+        }
+        if self.aud != expected.audience {
+            return Err(Rejection::Audience);
+        }
+        if self.exp.saturating_add(LEEWAY_SECONDS) <= now {
+            return Err(Rejection::Expired);
+        }
+        if self.iat.max(self.nbf) > now.saturating_add(LEEWAY_SECONDS) {
+            return Err(Rejection::NotYetValid);
+        }
+        Ok(())
+    }
+
     /// No text is empty, no time before 1970, and it lasts at all.
     pub(crate) fn are_sound(&self) -> bool {
         let texts = [&self.iss, &self.aud, &self.sub, &self.jti, &self.uid];

@@ -25,7 +25,7 @@ mod token;
 mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use claims::{Claims, Expectation, audience_of, issuer_of};
+pub use claims::{Claims, Expectation, LEEWAY_SECONDS, audience_of, issuer_of};
 pub use jwk::PublicJwk;
 pub use key_set::{KeySet, KeySetError};
 pub use limits::Limits;
@@ -33,4 +33,4 @@ pub use mint::{MintError, mint};
 pub use rejection::Rejection;
 pub use signing_key::{KeyError, SigningKey};
 pub use token::Token;
-pub use verify::{LEEWAY_SECONDS, MAX_TOKEN_BYTES, verify};
+pub use verify::{MAX_TOKEN_BYTES, verify};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::algorithm::Algorithm;
-use crate::verify::LEEWAY_SECONDS;
+use crate::claims::LEEWAY_SECONDS;
 
 /// More keys than this are not made: a key set has a bound, and verifiers keep every key until its tokens have ended.
 /// A rotation that comes too often waits for the oldest key to go.

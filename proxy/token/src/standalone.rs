@@ -7,11 +7,12 @@ mod secret;
 
 use serde::{Deserialize, Serialize};
 
+use crate::claims::LEEWAY_SECONDS;
 use crate::jws::{Header, Unverified, assemble, signing_input};
 use crate::mint::MintError;
 use crate::rejection::Rejection;
 use crate::token::Token;
-use crate::verify::{LEEWAY_SECONDS, MAX_TOKEN_BYTES};
+use crate::verify::MAX_TOKEN_BYTES;
 
 pub use lifetime::{Lifetime, LifetimeError};
 pub use secret::{Secret, SecretError};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::algorithm::Algorithm;
-use crate::claims::{audience_of, issuer_of};
+use crate::claims::{LEEWAY_SECONDS, audience_of, issuer_of};
 use crate::mint::mint;
 use crate::signing_key::SigningKey;
 

@@ -1,0 +1,207 @@
+//! Who may call: a credential in, a [`Caller`] or a refusal out.
+//!
+//! Every refusal reads the same to the caller. The cause is in the log, the access log and the metric.
+
+mod bearer;
+pub mod secret;
+mod standalone;
+pub mod table;
+mod verified;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tonic::Code;
+use vibectl_config::Access;
+use vibectl_token::Rejection;
+use vibectl_token::standalone::Secret;
+
+use crate::auth::bearer::API_KEY;
+use crate::auth::standalone::Standalone;
+use crate::auth::table::{Accepted, AccessState};
+use crate::caller::Caller;
+use crate::parts::Files;
+use crate::service::access_log::Entry;
+use crate::service::reply::{Protocol, Refusal};
+use crate::state::{Shared, unix_now};
+
+const UNAUTHENTICATED: Refusal = Refusal {
+    code: Code::Unauthenticated,
+    status: StatusCode::UNAUTHORIZED,
+    message: "a valid JWT is required, as Bearer in the authorization header",
+};
+/// Our own trouble, which no other credential would help against.
+const UNAVAILABLE: Refusal = Refusal {
+    code: Code::Unavailable,
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    message: "the server cannot check credentials at the moment",
+};
+
+/// How callers are known. Until told otherwise nobody is let in.
+#[derive(Debug, Default)]
+pub struct Auth {
+    mode: ArcSwap<Mode>,
+}
+
+#[derive(Debug, Default)]
+enum Mode {
+    #[default]
+    Closed,
+    Open(Arc<Caller>),
+    Standalone(Box<Standalone>),
+    Table(AccessState),
+}
+
+/// Why a request was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// No credential was sent.
+    Missing,
+    /// A credential that is not exactly `Bearer TOKEN`.
+    NotBearer,
+    /// Two credentials that differ.
+    Conflict,
+    /// The token is not good.
+    Token(Rejection),
+    /// The token is good and its `ProxyToken` is not there (any more), is suspended, or its row is unreadable.
+    NoRow,
+    /// The token is good, but issued before what its row accepts.
+    Revoked,
+    /// There are no keys, or no rows, to judge by.
+    Unavailable,
+}
+
+/// A refusal, and whose credential it was where that is proven.
+#[derive(Debug, PartialEq, Eq)]
+struct Denied {
+    cause: Cause,
+    subject: Option<String>,
+}
+
+impl Auth {
+    /// Lets everybody in, as the one anonymous caller.
+    pub fn open(&self) {
+        self.put(Mode::Open(Arc::new(Caller::anonymous())));
+    }
+
+    /// Lets in who has a token of this issuer, signed with the shared secret.
+    pub fn require_secret(&self, secret: Secret, issuer: &str) {
+        self.put(Mode::Standalone(Box::new(Standalone::new(secret, issuer))));
+    }
+
+    /// Lets in who has a token signed by a published key, and a row. What cannot be read leaves what was in force.
+    pub fn require_row(&self, access: &Access, files: &Files) -> Accepted {
+        let mode = self.mode.load_full();
+        let last = if let Mode::Table(state) = mode.as_ref() { Some(state) } else { None };
+        let (state, accepted) = AccessState::load(access, files, last);
+        self.put(Mode::Table(state));
+        accepted
+    }
+
+    /// Whether a good credential would be let in.
+    pub fn is_ready(&self) -> bool {
+        match self.mode.load().as_ref() {
+            Mode::Closed => false,
+            Mode::Open(_) | Mode::Standalone(_) => true,
+            Mode::Table(state) => state.is_complete(),
+        }
+    }
+
+    fn put(&self, mode: Mode) {
+        self.mode.store(Arc::new(mode));
+    }
+
+    fn authenticate(&self, headers: &HeaderMap, protocol: Protocol, now: i64) -> Result<Arc<Caller>, Denied> {
+        match self.mode.load().as_ref() {
+            Mode::Closed => Err(Cause::Unavailable.into()),
+            Mode::Open(caller) => Ok(Arc::clone(caller)),
+            Mode::Standalone(standalone) => standalone.caller(bearer::credential(headers, protocol)?, now),
+            Mode::Table(state) => state.caller(bearer::credential(headers, protocol)?, now),
+        }
+    }
+}
+
+/// The files of the access table and the public keys, by their names in the revision.
+pub fn table_files(dir: &Path) -> Vec<(String, PathBuf)> {
+    table::file_names().map(|name| (name.clone(), dir.join(name))).collect()
+}
+
+/// The layer: puts `Arc<Caller>` into the extensions of the request, or answers in its stead.
+pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let protocol = Protocol::of(request.headers());
+    let entry = Entry::of(request.extensions());
+    match shared.auth.authenticate(request.headers(), protocol, unix_now()) {
+        Ok(caller) => {
+            shared.metrics.auth.with(["accepted"]).add(1);
+            entry.subject(&caller.subject);
+            // Nothing below needs them, so nothing below can pass them on or log them.
+            request.headers_mut().remove(AUTHORIZATION);
+            request.headers_mut().remove(API_KEY);
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(denied) => {
+            shared.metrics.auth.with([denied.cause.label()]).add(1);
+            entry.outcome(denied.cause.label());
+            denied.record(&entry);
+            denied.cause.answer(protocol)
+        }
+    }
+}
+
+impl Denied {
+    /// A proven subject that is refused is for a person to know; strangers are many and say nothing.
+    fn record(&self, entry: &Entry) {
+        let cause = self.cause.label();
+        if let Some(subject) = &self.subject {
+            entry.subject(subject);
+            tracing::info!(subject, cause, "credential refused");
+        } else {
+            tracing::debug!(cause, "credential refused");
+        }
+    }
+}
+
+impl From<Cause> for Denied {
+    fn from(cause: Cause) -> Self {
+        Self { cause, subject: None }
+    }
+}
+
+impl From<Rejection> for Denied {
+    fn from(rejection: Rejection) -> Self {
+        Cause::Token(rejection).into()
+    }
+}
+
+impl Cause {
+    /// The value of the metric's label.
+    fn label(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NotBearer => "not_bearer",
+            Self::Conflict => "conflict",
+            Self::Token(rejection) => rejection.label(),
+            Self::NoRow => "no_row",
+            Self::Revoked => "revoked",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    fn answer(self, protocol: Protocol) -> Response {
+        if self == Self::Unavailable {
+            return UNAVAILABLE.answer(protocol);
+        }
+        let mut response = UNAUTHENTICATED.answer(protocol);
+        if protocol == Protocol::Http {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
