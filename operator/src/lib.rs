@@ -11,13 +11,16 @@
 pub mod access;
 pub mod admin;
 pub mod api;
+pub mod apply;
 pub mod args;
 pub mod backoff;
 pub mod context;
+pub mod error;
 pub mod events;
 pub mod fleet;
 pub mod keys;
 pub mod lease;
+pub mod llm_proxy;
 pub mod metrics;
 pub mod names;
 pub mod runtime;

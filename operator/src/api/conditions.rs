@@ -49,8 +49,6 @@ pub enum Reason {
     ScaledToZero,
     /// The certificate is in force.
     Issued,
-    /// The mode has no certificate.
-    Plaintext,
     /// There is no certificate yet.
     Pending,
     /// The certificate is past its end.
@@ -195,7 +193,6 @@ impl Reason {
             Self::NoReadyReplicas => "NoReadyReplicas",
             Self::ScaledToZero => "ScaledToZero",
             Self::Issued => "Issued",
-            Self::Plaintext => "Plaintext",
             Self::Pending => "Pending",
             Self::Expired => "Expired",
             Self::RollingOut => "RollingOut",

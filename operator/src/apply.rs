@@ -1,0 +1,145 @@
+//! Brings the objects of a proxy into the cluster: compares with what is there, writes what differs, removes what is no longer
+//! wanted. What nobody changed costs no call at all.
+
+mod compare;
+mod generated;
+mod observed;
+pub(crate) mod prune;
+
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
+
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::Error,
+    llm_proxy::build::{Applied, Prepared, Resources},
+    names::FIELD_MANAGER,
+};
+
+pub use self::observed::{Kind, Observed};
+
+/// A kind of object that we make.
+pub trait Child:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Serialize
+{
+}
+
+impl<K> Child for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+{
+}
+
+/// Writes the objects of one owner.
+pub struct Applier<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+    owner_uid: &'a str,
+    writes: usize,
+}
+
+impl<'a> Applier<'a> {
+    /// For objects in this namespace that the owner with this UID controls.
+    pub fn new(client: &'a Client, namespace: &'a str, owner_uid: &'a str) -> Self {
+        Self { client, namespace, owner_uid, writes: 0 }
+    }
+
+    /// How many times something was written or deleted.
+    pub fn writes(&self) -> usize {
+        self.writes
+    }
+
+    /// Brings everything into the cluster: what is mounted before the workload that mounts it, removal last.
+    ///
+    /// `mounted` names the ConfigMaps that living pods mount; those stay, whatever template they belong to.
+    pub async fn apply(
+        &mut self,
+        prepared: Resources<Prepared>,
+        observed: &Observed,
+        mounted: &BTreeSet<String>,
+    ) -> Result<Resources<Applied>, Error> {
+        let resources = &prepared;
+        self.ensure(&resources.service_account, &observed.service_accounts).await?;
+        for secret in &resources.generated {
+            self.ensure_generated(secret, &observed.secrets).await?;
+        }
+        for secret in &resources.access {
+            self.ensure(secret, &observed.secrets).await?;
+        }
+        for config_map in [Some(&resources.jwks), resources.ca_bundle.as_ref(), Some(&resources.config)]
+            .into_iter()
+            .flatten()
+        {
+            self.ensure(config_map, &observed.config_maps).await?;
+        }
+        self.ensure(&resources.service, &observed.services).await?;
+        self.ensure(&resources.network_policy, &observed.network_policies).await?;
+        if let Some(budget) = &resources.disruption_budget {
+            self.ensure(budget, &observed.disruption_budgets).await?;
+        }
+        let deployment = self.ensure(&resources.deployment, &observed.deployments).await?;
+        let applied = prepared.into_applied(Arc::unwrap_or_clone(deployment));
+        self.prune(&applied, observed, mounted).await?;
+        Ok(applied)
+    }
+
+    /// Applies the object unless the cluster holds it already; returns it as the cluster has it.
+    async fn ensure<K: Child>(&mut self, desired: &K, observed: &Kind<K>) -> Result<Arc<K>, Error> {
+        let name = desired.name_any();
+        let stamped = compare::stamped(desired)?;
+        let live = match observed.get(&name) {
+            Some(live) => Some(Arc::clone(live)),
+            // The cache holds what carries our label. An object of that name without it is somebody's own.
+            None => self.read::<K>(&name).await?.map(Arc::new),
+        };
+        if let Some(live) = live {
+            self.check_owner(live.as_ref())?;
+            if compare::is_in_force(&stamped, &serde_json::to_value(live.as_ref())?) {
+                return Ok(live);
+            }
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patched = self.api::<K>().patch(&name, &params, &Patch::Apply(&stamped)).await;
+        let applied = patched.map_err(Error::api("apply", described::<K>(&name)))?;
+        self.writes += 1;
+        Ok(Arc::new(applied))
+    }
+
+    /// An object that another controller owns is never touched, and neither is one that nobody owns: we did not make it.
+    fn check_owner<K: Child>(&self, live: &K) -> Result<(), Error> {
+        let controller = controller(live);
+        if controller.is_some_and(|owner| owner.uid == self.owner_uid) {
+            return Ok(());
+        }
+        let owner =
+            controller.map_or_else(|| "nobody".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
+        Err(Error::Conflict { object: described::<K>(&live.name_any()), owner })
+    }
+
+    async fn read<K: Child>(&self, name: &str) -> Result<Option<K>, Error> {
+        self.api::<K>().get_opt(name).await.map_err(Error::api("read", described::<K>(name)))
+    }
+
+    fn api<K: Child>(&self) -> Api<K> {
+        Api::namespaced(self.client.clone(), self.namespace)
+    }
+}
+
+fn controller<K: Child>(object: &K) -> Option<&OwnerReference> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+fn described<K: Child>(name: &str) -> String {
+    format!("{} {name}", K::kind(&()))
+}
+
+#[cfg(test)]
+mod tests;

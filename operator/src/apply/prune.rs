@@ -1,0 +1,92 @@
+//! Removes what is no longer wanted: only what carries our owner UID, and only the very object that was seen.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, Preconditions},
+};
+
+use super::{Applier, Child, Kind, Observed, controller, described};
+use crate::{
+    error::Error,
+    llm_proxy::build::{Applied, Resources},
+};
+
+impl Applier<'_> {
+    /// Removes every object of the owner that is not among the applied ones.
+    pub(super) async fn prune(
+        &mut self,
+        applied: &Resources<Applied>,
+        observed: &Observed,
+        mounted: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        let Observed {
+            service_accounts,
+            config_maps,
+            secrets,
+            services,
+            network_policies,
+            disruption_budgets,
+            deployments,
+        } = observed;
+        self.prune_kind(service_accounts, &names([&applied.service_account])).await?;
+        let secrets_wanted = applied.generated.iter().chain(&applied.access);
+        self.prune_kind(secrets, &names(secrets_wanted)).await?;
+        self.prune_kind(services, &names([&applied.service])).await?;
+        self.prune_kind(network_policies, &names([&applied.network_policy])).await?;
+        self.prune_kind(disruption_budgets, &names(&applied.disruption_budget)).await?;
+        self.prune_kind(deployments, &names([&applied.deployment])).await?;
+
+        let config_maps_wanted = [&applied.config, &applied.jwks].into_iter().chain(&applied.ca_bundle);
+        let mut keep = names(config_maps_wanted);
+        keep.extend(mounted.iter().cloned());
+        // An older template may still make a pod until the new one has replaced all of them.
+        if is_rolled_out(&applied.deployment) {
+            self.prune_kind(config_maps, &keep).await?;
+        }
+        Ok(())
+    }
+
+    async fn prune_kind<K: Child>(
+        &mut self,
+        observed: &Kind<K>,
+        keep: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        for (name, object) in observed {
+            let ours = controller(object.as_ref()).is_some_and(|owner| owner.uid == self.owner_uid);
+            let going = object.meta().deletion_timestamp.is_some();
+            if ours && !going && !keep.contains(name) {
+                self.delete::<K>(name, object.uid()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete<K: Child>(&mut self, name: &str, uid: Option<String>) -> Result<(), Error> {
+        let preconditions = Preconditions { uid, resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match self.api::<K>().delete(name, &params).await {
+            Ok(_) => self.writes += 1,
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(error) => return Err(Error::api("delete", described::<K>(name))(error)),
+        }
+        Ok(())
+    }
+}
+
+/// Whether every pod is of the newest template and ready.
+pub(crate) fn is_rolled_out(deployment: &Deployment) -> bool {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    deployment.status.as_ref().is_some_and(|status| {
+        status.observed_generation >= deployment.metadata.generation
+            && status.updated_replicas.unwrap_or(0) >= wanted
+            && status.available_replicas.unwrap_or(0) >= wanted
+            && status.replicas.unwrap_or(0) <= wanted
+    })
+}
+
+fn names<'o, K: Child + 'o>(objects: impl IntoIterator<Item = &'o K>) -> BTreeSet<String> {
+    objects.into_iter().map(ResourceExt::name_any).collect()
+}

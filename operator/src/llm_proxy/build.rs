@@ -1,0 +1,156 @@
+//! From a valid proxy to the objects that make it run. Pure: the same input gives the same bytes.
+
+mod access;
+mod authority;
+mod config;
+mod deployment;
+mod network_policy;
+mod object;
+mod pod;
+mod revisions;
+mod service;
+mod volumes;
+
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use k8s_openapi::{
+    ByteString,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use vibectl_config::mount::{RevisionKey, SHARDS};
+
+use crate::{
+    error::Error,
+    llm_proxy::{
+        authority::Authority,
+        validate::{TlsMode, ValidatedProxy},
+    },
+};
+
+pub use self::{
+    deployment::{SHUTDOWN_GRACE_SECONDS, TERMINATION_GRACE_SECONDS},
+    revisions::Revisions,
+};
+
+/// What building needs beside the proxy itself.
+pub struct Inputs {
+    /// Image of the server.
+    pub server_image: String,
+    /// Namespace of the operator: the fleet port is open to it alone.
+    pub operator_namespace: String,
+    /// Public keys of tokens.
+    pub jwks: String,
+    /// The access table.
+    pub access_shards: [Vec<u8>; SHARDS],
+    /// Content of the fleet Secret: identity of the fleet port and revision key.
+    pub fleet_identity: BTreeMap<String, ByteString>,
+    /// Keys the revisions.
+    pub revision_key: RevisionKey,
+    /// With `tls.privateCa`: the CA.
+    pub authority: Option<Authority>,
+}
+
+/// Nothing was written yet.
+#[derive(Clone, Debug)]
+pub enum Prepared {}
+
+/// The objects are in the cluster; the workload is as the cluster returned it.
+#[derive(Clone, Debug)]
+pub enum Applied {}
+
+/// All objects of one LlmProxy.
+#[derive(Clone, Debug)]
+pub struct Resources<Stage> {
+    /// Identity of the pods, without any right.
+    pub service_account: ServiceAccount,
+    /// The config for pods of the current template.
+    pub config: ConfigMap,
+    /// What clients trust.
+    pub ca_bundle: Option<ConfigMap>,
+    /// Public keys of tokens.
+    pub jwks: ConfigMap,
+    /// The access table.
+    pub access: Vec<Secret>,
+    /// Secrets with keys that were drawn at random: created, and updated only from the version that was read.
+    pub generated: Vec<Secret>,
+    /// The address of the endpoint.
+    pub service: Service,
+    /// Who may reach which port.
+    pub network_policy: NetworkPolicy,
+    /// Keeps one pod during evictions.
+    pub disruption_budget: Option<PodDisruptionBudget>,
+    /// The pods.
+    pub deployment: Deployment,
+    /// What the pods will report when all of this is in force.
+    pub revisions: Revisions,
+    stage: PhantomData<Stage>,
+}
+
+impl Resources<Prepared> {
+    /// The same, once it is in the cluster.
+    pub fn into_applied(self, deployment: Deployment) -> Resources<Applied> {
+        let Self {
+            service_account,
+            config,
+            ca_bundle,
+            jwks,
+            access,
+            generated,
+            service,
+            network_policy,
+            disruption_budget,
+            deployment: _,
+            revisions,
+            stage: _,
+        } = self;
+        Resources {
+            service_account,
+            config,
+            ca_bundle,
+            jwks,
+            access,
+            generated,
+            service,
+            network_policy,
+            disruption_budget,
+            deployment,
+            revisions,
+            stage: PhantomData,
+        }
+    }
+}
+
+/// Builds every object.
+pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepared>, Error> {
+    let issued_names = match (&proxy.tls, &inputs.authority) {
+        (TlsMode::PrivateCa, Some(authority)) => authority
+            .permitted(&proxy.certificate_names)
+            .map_err(crate::llm_proxy::authority::AuthorityError::from)?,
+        _ => proxy.certificate_names.clone(),
+    };
+    let (template, template_hash) = pod::template(proxy, &inputs.server_image, &issued_names)?;
+    let config = config::config_map(proxy, &template_hash)?;
+    let revisions = revisions::revisions(proxy, inputs, &config);
+    Ok(Resources {
+        service_account: access::service_account(proxy),
+        ca_bundle: authority::bundle(proxy, inputs.authority.as_ref()),
+        jwks: access::jwks(proxy, &inputs.jwks),
+        access: access::shards(proxy, &inputs.access_shards),
+        generated: authority::generated(proxy, inputs),
+        service: service::service(proxy),
+        network_policy: network_policy::network_policy(proxy, &inputs.operator_namespace),
+        disruption_budget: deployment::disruption_budget(proxy),
+        deployment: deployment::deployment(proxy, template),
+        config,
+        revisions,
+        stage: PhantomData,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+//! Secrets with generated keys, and the bundle that clients trust.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Secret},
+};
+use vibectl_config::mount::CA_FILE;
+use vibectl_pki::TrustBundle;
+
+use super::{Inputs, object::metadata};
+use crate::llm_proxy::{
+    authority::Authority,
+    validate::{TlsMode, ValidatedProxy},
+};
+
+/// The identity of the fleet port, and with a private CA its key.
+pub(super) fn generated(proxy: &ValidatedProxy, inputs: &Inputs) -> Vec<Secret> {
+    let fleet = secret(proxy, proxy.names.fleet(), inputs.fleet_identity.clone());
+    let ca = active(proxy, inputs.authority.as_ref())
+        .map(|authority| secret(proxy, proxy.names.ca_key(), authority.data()));
+    [fleet].into_iter().chain(ca).collect()
+}
+
+/// What clients need to trust the endpoint, as far as we know it.
+pub(super) fn bundle(proxy: &ValidatedProxy, authority: Option<&Authority>) -> Option<ConfigMap> {
+    let bundle = trusted(proxy, authority)?;
+    Some(ConfigMap {
+        metadata: metadata(proxy, proxy.names.ca_bundle()),
+        data: Some(BTreeMap::from([(CA_FILE.to_owned(), bundle.to_pem())])),
+        ..ConfigMap::default()
+    })
+}
+
+fn trusted(proxy: &ValidatedProxy, authority: Option<&Authority>) -> Option<TrustBundle> {
+    match &proxy.tls {
+        TlsMode::Plaintext => None,
+        TlsMode::PrivateCa => authority.map(|authority| authority.state.bundle()),
+        TlsMode::Secret { pair, .. } => pair.as_ref().ok()?.bundle.clone(),
+    }
+}
+
+fn active<'a>(proxy: &ValidatedProxy, authority: Option<&'a Authority>) -> Option<&'a Authority> {
+    authority.filter(|_| matches!(proxy.tls, TlsMode::PrivateCa))
+}
+
+fn secret(proxy: &ValidatedProxy, name: String, data: BTreeMap<String, ByteString>) -> Secret {
+    Secret {
+        metadata: metadata(proxy, name),
+        data: Some(data),
+        type_: Some("Opaque".to_owned()),
+        ..Secret::default()
+    }
+}

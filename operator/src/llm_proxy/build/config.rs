@@ -1,0 +1,112 @@
+//! The config file of the pods.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use vibectl_config::{
+    Access, Admin, Config, Echo, Fleet, Limits, Model, OpenAi, Provider, ProviderKind, Server, ServerLimits,
+    Tls,
+    mount::{API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, PROVIDERS_DIR, TLS_DIR},
+    render,
+};
+use vibectl_token::{audience_of, issuer_of};
+
+use super::{SHUTDOWN_GRACE_SECONDS, object::metadata};
+use crate::{
+    error::Error,
+    llm_proxy::validate::{self, ValidatedProxy},
+    names::TEMPLATE_LABEL,
+};
+
+/// The config for pods of this template. It is edited in place while the template stays.
+pub(super) fn config_map(proxy: &ValidatedProxy, template_hash: &str) -> Result<ConfigMap, Error> {
+    let mut metadata = metadata(proxy, proxy.names.config(template_hash));
+    metadata.labels.get_or_insert_default().insert(TEMPLATE_LABEL.to_owned(), template_hash.to_owned());
+    let data = BTreeMap::from([(CONFIG_FILE.to_owned(), render(&config(proxy))?)]);
+    Ok(ConfigMap { metadata, data: Some(data), ..ConfigMap::default() })
+}
+
+/// The config as the server reads it.
+pub(super) fn config(proxy: &ValidatedProxy) -> Config {
+    Config {
+        server: Server {
+            default_model: proxy.default_model.clone(),
+            limits: ServerLimits {
+                total: share(&proxy.limits, proxy.replicas),
+                per_namespace: proxy.namespace_limits.clone(),
+                ..ServerLimits::default()
+            },
+            shutdown_grace_seconds: SHUTDOWN_GRACE_SECONDS,
+            ..Server::default()
+        },
+        tls: tls(proxy.tls.is_encrypted()),
+        admin: Admin { enabled: true, ..Admin::default() },
+        providers: proxy.providers.iter().map(provider).collect(),
+        models: proxy.models.iter().map(model).collect(),
+        access: Some(Access::new(issuer_of(&proxy.uid), audience_of(&proxy.uid))),
+        fleet: Some(Fleet::default()),
+        ..Config::default()
+    }
+}
+
+fn tls(encrypted: bool) -> Tls {
+    if !encrypted {
+        return Tls { enabled: Some(false), ..Tls::default() };
+    }
+    let file = |name: &str| Some([TLS_DIR, name].iter().collect());
+    Tls { enabled: Some(true), cert_file: file(CERTIFICATE_FILE), key_file: file(KEY_FILE), ..Tls::default() }
+}
+
+/// What one replica may take so that all together keep the limit. Counts are divided; what holds for one call is not.
+fn share(limits: &Limits, replicas: u16) -> Limits {
+    let replicas = u32::from(replicas.max(1));
+    let divided = |limit: Option<u32>| limit.map(|limit| limit.div_ceil(replicas));
+    Limits {
+        max_requests_per_minute: divided(limits.max_requests_per_minute),
+        max_concurrent_requests: divided(limits.max_concurrent_requests),
+        max_input_length: limits.max_input_length,
+        request_timeout_seconds: limits.request_timeout_seconds,
+    }
+}
+
+fn provider(provider: &validate::Provider) -> Provider {
+    let file = |name: &str| -> PathBuf { [PROVIDERS_DIR, &provider.name, name].iter().collect() };
+    let kind = match &provider.kind {
+        validate::ProviderKind::Echo { delay_ms, reply } => {
+            ProviderKind::Echo(Echo { delay_ms: *delay_ms, reply: reply.clone(), ..Echo::default() })
+        }
+        validate::ProviderKind::OpenAi { base_url, api_key, ca_bundle } => ProviderKind::OpenAi(OpenAi {
+            api_key_file: api_key.as_ref().map(|_| file(API_KEY_FILE)),
+            ca_file: ca_bundle.as_ref().map(|_| file(CA_FILE)),
+            ..OpenAi::new(base_url)
+        }),
+    };
+    Provider::new(&provider.name, kind)
+}
+
+fn model(model: &validate::Model) -> Model {
+    let validate::Model { name, aliases, routes } = model.clone();
+    Model { name, aliases, routes, max_context_length: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_share_counts_but_not_what_holds_for_one_call() {
+        let limits = Limits {
+            max_requests_per_minute: Some(100),
+            max_concurrent_requests: Some(1),
+            max_input_length: Some(9),
+            request_timeout_seconds: Some(60),
+        };
+
+        let shared = share(&limits, 3);
+
+        assert_eq!(shared.max_requests_per_minute, Some(34));
+        assert_eq!(shared.max_concurrent_requests, Some(1));
+        assert_eq!((shared.max_input_length, shared.request_timeout_seconds), (Some(9), Some(60)));
+        assert_eq!(share(&limits, 0), limits);
+    }
+}

@@ -1,0 +1,70 @@
+//! What the pods will report when everything that was built is in force.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use vibectl_config::mount::{CERTIFICATE_FILE, JWKS_FILE, KEY_FILE, Part, revision, shard_file};
+
+use super::{Inputs, volumes::provider_files};
+use crate::llm_proxy::validate::{TlsMode, ValidatedProxy};
+
+/// Revisions of the mounted parts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Revisions {
+    /// Of each part that is compared.
+    pub parts: BTreeMap<Part, String>,
+    /// ConfigMap of the current template: pods that mount another one are on their way out.
+    pub config_map: String,
+    /// With a private CA, whose leaf is made in the pod: key identifier of the CA that should have issued it.
+    pub issuer_key_id: Option<String>,
+}
+
+/// Computes every revision from content alone.
+pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &ConfigMap) -> Revisions {
+    let mut files =
+        BTreeMap::from([(Part::Config, config_files(config)), (Part::Access, access_files(inputs))]);
+    files.extend(tls_files(proxy).map(|files| (Part::Tls, files)));
+    let providers = provider_content(proxy);
+    if !providers.is_empty() {
+        files.insert(Part::Providers, providers);
+    }
+    let parts =
+        files.into_iter().map(|(part, files)| (part, revision(&inputs.revision_key, part, &files))).collect();
+    let authority = inputs.authority.as_ref().filter(|_| matches!(proxy.tls, TlsMode::PrivateCa));
+    Revisions {
+        parts,
+        config_map: config.metadata.name.clone().unwrap_or_default(),
+        issuer_key_id: authority
+            .and_then(|authority| authority.state.active().facts().subject_key_id.clone()),
+    }
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn config_files(config: &ConfigMap) -> Files {
+    let data = config.data.iter().flatten();
+    data.map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect()
+}
+
+fn access_files(inputs: &Inputs) -> Files {
+    let shards =
+        inputs.access_shards.iter().enumerate().map(|(index, shard)| (shard_file(index), shard.clone()));
+    shards.chain([(JWKS_FILE.to_owned(), inputs.jwks.clone().into_bytes())]).collect()
+}
+
+fn tls_files(proxy: &ValidatedProxy) -> Option<Files> {
+    match &proxy.tls {
+        TlsMode::Plaintext | TlsMode::PrivateCa => None,
+        TlsMode::Secret { pair, .. } => {
+            let pair = pair.as_ref().ok()?;
+            let files = [(CERTIFICATE_FILE, &pair.certificate), (KEY_FILE, &pair.key)];
+            Some(files.map(|(name, content)| (name.to_owned(), content.to_vec())).into())
+        }
+    }
+}
+
+/// The files that there are: a key that is missing has no file.
+fn provider_content(proxy: &ValidatedProxy) -> Files {
+    let files = proxy.providers.iter().flat_map(provider_files);
+    files.filter_map(|(path, mounted)| Some((path, mounted.content.as_ref()?.to_vec()))).collect()
+}

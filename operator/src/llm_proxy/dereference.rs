@@ -1,0 +1,104 @@
+//! Reads what the spec names. Only Secrets of the proxy's own namespace, only the keys that are named.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
+use zeroize::Zeroizing;
+
+use crate::{
+    api::{LlmProxy, LlmProxySpec, reference::SecretKey},
+    error::Error,
+};
+
+/// How many Secrets are read at a time.
+const CONCURRENT_READS: usize = 4;
+
+/// One key of a Secret, as found.
+#[derive(Clone, PartialEq)]
+pub enum Lookup {
+    /// Its value.
+    Found(Zeroizing<Vec<u8>>),
+    /// There is no such Secret.
+    NoSecret,
+    /// The Secret lacks the key.
+    NoKey,
+}
+
+/// What the spec names, as found: every named key has an entry.
+#[derive(Clone, Default)]
+pub struct Referenced {
+    keys: BTreeMap<SecretKey, Lookup>,
+}
+
+impl Referenced {
+    /// What was found under the key; a key that was not asked for counts as absent.
+    pub fn lookup(&self, key: &SecretKey) -> &Lookup {
+        self.keys.get(key).unwrap_or(&Lookup::NoSecret)
+    }
+}
+
+impl FromIterator<(SecretKey, Lookup)> for Referenced {
+    fn from_iter<I: IntoIterator<Item = (SecretKey, Lookup)>>(keys: I) -> Self {
+        Self { keys: keys.into_iter().collect() }
+    }
+}
+
+/// Reads what the proxy names. What is missing is an answer, not an error.
+pub async fn dereference(client: &Client, proxy: &LlmProxy) -> Result<Referenced, Error> {
+    let namespace = proxy.namespace().ok_or(Error::Incomplete("metadata.namespace"))?;
+    let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
+    let keys = named_keys(&proxy.spec);
+    let names: BTreeSet<String> = keys.iter().map(|key| key.name.clone()).collect();
+    let found: BTreeMap<String, Option<Secret>> = stream::iter(names)
+        .map(|name| read(&secrets, name))
+        .buffer_unordered(CONCURRENT_READS)
+        .try_collect()
+        .await?;
+    Ok(keys
+        .into_iter()
+        .map(|key| (key.clone(), lookup(found.get(&key.name).and_then(Option::as_ref), &key.key)))
+        .collect())
+}
+
+/// Every key of a Secret that the spec names.
+pub fn named_keys(spec: &LlmProxySpec) -> BTreeSet<SecretKey> {
+    let openai = spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
+    let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
+    let tls = spec.tls.secret.iter().flat_map(|secret| {
+        [CERTIFICATE_FILE, KEY_FILE, CA_FILE]
+            .map(|key| SecretKey { name: secret.name.clone(), key: key.to_owned() })
+    });
+    providers.chain(tls).collect()
+}
+
+async fn read(secrets: &Api<Secret>, name: String) -> Result<(String, Option<Secret>), Error> {
+    let secret = secrets.get_opt(&name).await.map_err(Error::api("read", format!("Secret {name}")))?;
+    Ok((name, secret))
+}
+
+fn lookup(secret: Option<&Secret>, key: &str) -> Lookup {
+    let Some(secret) = secret else { return Lookup::NoSecret };
+    match secret.data.as_ref().and_then(|data| data.get(key)) {
+        Some(value) => Lookup::Found(Zeroizing::new(value.0.clone())),
+        None => Lookup::NoKey,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm_proxy::fixtures;
+
+    #[test]
+    fn only_what_is_named_is_read() {
+        let proxy = fixtures::proxy("providers");
+
+        let names: Vec<String> =
+            named_keys(&proxy.spec).into_iter().map(|key| format!("{}/{}", key.name, key.key)).collect();
+
+        assert_eq!(names, ["llama-key/api-key", "openai/ca.crt", "openai/key"]);
+    }
+}

@@ -1,0 +1,166 @@
+//! From what was built and seen to status. Pure; the one write happens on a difference only.
+
+mod findings;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    api::{
+        LlmProxy, LlmProxyStatus,
+        conditions::{self, ConditionType, Finding},
+        llm_proxy::{CertificateStatus, ProviderStatus},
+    },
+    error::Error,
+    llm_proxy::{
+        build::{Applied, Resources},
+        endpoint::Endpoint,
+        validate::{Provider, Refusal, TlsMode, Unresolved, ValidatedProxy},
+    },
+    names::{ProxyNames, STATUS_FIELD_MANAGER},
+};
+
+/// What is known beside the objects: what the pods tell, and what was decided on the way.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The certificate that pods serve with, as they report it.
+    pub certificate: Option<CertificateStatus>,
+    /// Ready pods that do not show the newest revision yet.
+    pub waiting: Vec<String>,
+    /// Pods that refused the newest content, with what they say.
+    pub rejected: Vec<String>,
+    /// ProxyTokens that have a row.
+    pub tokens: usize,
+    /// Why the access table is held back, if it is.
+    pub access_held: Option<String>,
+    /// SHA-256 of the active CA's certificate.
+    pub ca_fingerprint: Option<String>,
+    /// Revision of everything together.
+    pub revision: Option<String>,
+}
+
+/// The status of a proxy whose objects are in the cluster.
+pub fn report(
+    proxy: &LlmProxy,
+    validated: &ValidatedProxy,
+    resources: &Resources<Applied>,
+    seen: &Seen,
+    now: Timestamp,
+) -> LlmProxyStatus {
+    let previous = proxy.status.clone().unwrap_or_default();
+    let pods = resources.deployment.status.clone().unwrap_or_default();
+    let certificate = certificate(validated, seen, previous.certificate.clone());
+    let found = findings::findings(validated, resources, seen, certificate.as_ref(), now);
+    LlmProxyStatus {
+        observed_generation: proxy.metadata.generation,
+        conditions: conditions::merge(&previous.conditions, found, proxy.metadata.generation, now),
+        endpoint: Some(Endpoint::of(proxy).url()),
+        replicas: pods.replicas.unwrap_or(0),
+        ready_replicas: pods.ready_replicas.unwrap_or(0),
+        selector: Some(selector(&validated.names)),
+        models: i32::try_from(validated.models.len()).unwrap_or(i32::MAX),
+        tokens: i32::try_from(seen.tokens).unwrap_or(i32::MAX),
+        certificate,
+        ca_fingerprint: seen.ca_fingerprint.clone(),
+        revision: seen.revision.clone(),
+        providers: validated.providers.iter().map(provider).collect(),
+    }
+}
+
+/// The status of a proxy whose spec only its author can mend. What runs is left as it is, and so is what was told of it.
+pub fn refused(proxy: &LlmProxy, refusal: &Refusal, now: Timestamp) -> LlmProxyStatus {
+    let found = [ConditionType::Accepted, ConditionType::Ready].map(|kind| refusal.finding(kind));
+    with_conditions(proxy, found, now)
+}
+
+/// The status of a proxy at which a reconcile failed.
+pub fn failed(proxy: &LlmProxy, error: &Error, now: Timestamp) -> LlmProxyStatus {
+    let kind = match error {
+        Error::Conflict { .. } => ConditionType::Accepted,
+        Error::Authority(_) => ConditionType::CertificateReady,
+        Error::Api { .. } | Error::Incomplete(_) | Error::Render(_) | Error::Encode(_) => {
+            ConditionType::Progressing
+        }
+    };
+    with_conditions(proxy, [Finding::no(kind, error.reason(), error.chain())], now)
+}
+
+/// Writes the status if it differs from the one that was read; tells whether it did.
+pub async fn write(client: &Client, proxy: &LlmProxy, status: &LlmProxyStatus) -> Result<bool, Error> {
+    if proxy.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
+    let name = proxy.name_any();
+    let namespace = proxy.namespace().ok_or(Error::Incomplete("metadata.namespace"))?;
+    let patch = json!({
+        "apiVersion": LlmProxy::api_version(&()),
+        "kind": LlmProxy::kind(&()),
+        // The UID makes the write fail for an object that was made again under the same name.
+        "metadata": {"name": name, "namespace": namespace, "uid": proxy.uid()},
+        "status": status,
+    });
+    let params = PatchParams::apply(STATUS_FIELD_MANAGER).force();
+    let proxies = Api::<LlmProxy>::namespaced(client.clone(), &namespace);
+    let written = proxies.patch_status(&name, &params, &Patch::Apply(&patch)).await;
+    written.map_err(Error::api("write the status of", format!("LlmProxy {name}")))?;
+    Ok(true)
+}
+
+/// The previous status with these conditions instead of those of the same type.
+fn with_conditions(
+    proxy: &LlmProxy,
+    found: impl IntoIterator<Item = Finding>,
+    now: Timestamp,
+) -> LlmProxyStatus {
+    let previous = proxy.status.clone().unwrap_or_default();
+    let mut conditions =
+        conditions::merge(&previous.conditions, found.into_iter().collect(), proxy.metadata.generation, now);
+    let kept = previous
+        .conditions
+        .iter()
+        .filter(|before| !conditions.iter().any(|found| found.type_ == before.type_));
+    let kept: Vec<_> = kept.cloned().collect();
+    conditions.extend(kept);
+    conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
+    LlmProxyStatus { observed_generation: proxy.metadata.generation, conditions, ..previous }
+}
+
+/// What clients meet: from the Secret where we can read it, else from the pods, else as it was known last.
+fn certificate(
+    validated: &ValidatedProxy,
+    seen: &Seen,
+    previous: Option<CertificateStatus>,
+) -> Option<CertificateStatus> {
+    match &validated.tls {
+        TlsMode::Plaintext => None,
+        TlsMode::PrivateCa => seen.certificate.clone().or(previous),
+        TlsMode::Secret { pair, .. } => pair.as_ref().ok().map(|pair| CertificateStatus {
+            fingerprint: pair.facts.fingerprint_sha256.clone(),
+            pin: pair.facts.public_key_pin.clone(),
+            not_after: Time(pair.facts.lifetime.not_after),
+        }),
+    }
+}
+
+fn provider(provider: &Provider) -> ProviderStatus {
+    let missing: Vec<&Unresolved> = provider.unresolved().collect();
+    let messages: Vec<&str> = missing.iter().map(|missing| missing.message.as_str()).collect();
+    ProviderStatus {
+        name: provider.name.clone(),
+        available: missing.is_empty(),
+        reason: (!messages.is_empty()).then(|| messages.join("; ")),
+    }
+}
+
+fn selector(names: &ProxyNames) -> String {
+    let labels: Vec<String> = names.selector().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    labels.join(",")
+}
+
+#[cfg(test)]
+mod tests;

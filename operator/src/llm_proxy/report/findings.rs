@@ -1,0 +1,134 @@
+//! The conditions of a proxy whose objects are in the cluster.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+
+use super::Seen;
+use crate::{
+    api::{
+        conditions::{ConditionType, Finding, Reason},
+        llm_proxy::CertificateStatus,
+    },
+    apply::prune::is_rolled_out,
+    llm_proxy::{
+        build::{Applied, Resources},
+        validate::{Provider, TlsMode, ValidatedProxy},
+    },
+    names::ALLOW_SHRINK_ANNOTATION,
+};
+
+/// Every condition.
+pub(super) fn findings(
+    validated: &ValidatedProxy,
+    resources: &Resources<Applied>,
+    seen: &Seen,
+    certificate: Option<&CertificateStatus>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let certificate_ready = certificate_ready(validated, certificate, now);
+    let ready = ready(validated, &resources.deployment, certificate_ready.as_ref());
+    let accepted = Finding::yes(ConditionType::Accepted, Reason::Valid, "the spec is valid");
+    [
+        Some(accepted),
+        Some(resolved(validated)),
+        certificate_ready,
+        Some(progressing(&resources.deployment, seen)),
+        Some(ready),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn resolved(validated: &ValidatedProxy) -> Finding {
+    let unresolved = validated.unresolved();
+    let Some(first) = unresolved.first() else {
+        return Finding::yes(
+            ConditionType::ResolvedRefs,
+            Reason::Resolved,
+            "everything that the spec names was found",
+        );
+    };
+    let messages: Vec<&str> = unresolved.iter().map(|missing| missing.message.as_str()).collect();
+    Finding::no(ConditionType::ResolvedRefs, first.reason, messages.join("; "))
+}
+
+/// Absent without TLS: there is no certificate to be ready.
+fn certificate_ready(
+    validated: &ValidatedProxy,
+    certificate: Option<&CertificateStatus>,
+    now: Timestamp,
+) -> Option<Finding> {
+    let kind = ConditionType::CertificateReady;
+    match (&validated.tls, certificate) {
+        (TlsMode::Plaintext, _) => None,
+        (_, Some(certificate)) if certificate.not_after.0 <= now => Some(Finding::no(
+            kind,
+            Reason::Expired,
+            format!("the certificate ended at {}", certificate.not_after.0),
+        )),
+        (_, Some(certificate)) => Some(Finding::yes(
+            kind,
+            Reason::Issued,
+            format!("the certificate is good until {}", certificate.not_after.0),
+        )),
+        (TlsMode::Secret { pair: Err(missing), .. }, None) => {
+            Some(Finding::no(kind, missing.reason, missing.message.clone()))
+        }
+        (_, None) => Some(Finding::no(kind, Reason::Pending, "no pod has told its certificate yet")),
+    }
+}
+
+fn ready(validated: &ValidatedProxy, deployment: &Deployment, certificate: Option<&Finding>) -> Finding {
+    let kind = ConditionType::Ready;
+    let replicas = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    if validated.replicas == 0 {
+        return Finding::no(kind, Reason::ScaledToZero, "spec.replicas is 0");
+    }
+    if let Some(expired) = certificate.filter(|certificate| certificate.reason == Reason::Expired) {
+        return Finding::no(kind, expired.reason, expired.message.clone());
+    }
+    if replicas == 0 {
+        return Finding::no(
+            kind,
+            Reason::NoReadyReplicas,
+            format!("0 of {} pods answer", validated.replicas),
+        );
+    }
+    let off = |provider: &Provider| provider.unresolved().next().is_some();
+    if validated.providers.iter().all(off)
+        && let Some(missing) = validated.unresolved().first()
+    {
+        return Finding::no(kind, missing.reason, format!("no provider can be used: {}", missing.message));
+    }
+    Finding::yes(kind, Reason::Serving, format!("{replicas} of {} pods answer", validated.replicas))
+}
+
+fn progressing(deployment: &Deployment, seen: &Seen) -> Finding {
+    let kind = ConditionType::Progressing;
+    if let Some(why) = &seen.access_held {
+        let message = format!("{why}; the annotation {ALLOW_SHRINK_ANNOTATION}: \"true\" lets it go");
+        return Finding::no(kind, Reason::AccessTableHeld, message);
+    }
+    if let Some(message) = stalled(deployment) {
+        return Finding::no(kind, Reason::Stalled, message);
+    }
+    if !is_rolled_out(deployment) {
+        return Finding::yes(kind, Reason::RollingOut, "pods are being replaced");
+    }
+    if !seen.rejected.is_empty() {
+        return Finding::no(kind, Reason::Stalled, format!("refused by {}", seen.rejected.join("; ")));
+    }
+    if !seen.waiting.is_empty() {
+        let message = format!("not in force yet in {}", seen.waiting.join(", "));
+        return Finding::yes(kind, Reason::WaitingForReplicas, message);
+    }
+    Finding::no(kind, Reason::Complete, "everything is in force in every pod")
+}
+
+fn stalled(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let progressing = conditions.iter().find(|condition| condition.type_ == "Progressing")?;
+    (progressing.status == "False")
+        .then(|| progressing.message.clone().unwrap_or_else(|| "replacing pods makes no progress".to_owned()))
+}

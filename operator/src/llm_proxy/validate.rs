@@ -1,0 +1,218 @@
+//! From a spec and what it names to something that cannot be wrong. Pure.
+//!
+//! The schema and its CEL rules refuse most mistakes earlier. They are checked here too: the definitions in a cluster can be
+//! older than this operator, and what CEL cannot express has no other place.
+
+mod models;
+mod providers;
+mod tls;
+
+use kube::ResourceExt;
+use vibectl_config::Limits;
+use vibectl_pki::Names;
+
+use crate::{
+    api::{
+        LlmProxy,
+        conditions::{Finding, Reason},
+        limits,
+        llm_proxy::Service,
+    },
+    llm_proxy::dereference::Referenced,
+    names::ProxyNames,
+};
+
+pub use self::{
+    models::Model,
+    providers::{Mounted, Provider, ProviderKind},
+    tls::{ServingPair, TlsMode},
+};
+
+/// An LlmProxy that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedProxy {
+    /// Name of the LlmProxy.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+    /// Names of its objects.
+    pub names: ProxyNames,
+    /// Number of pods.
+    pub replicas: u16,
+    /// Every name that clients may call it by; the Service's own come first.
+    pub certificate_names: Names,
+    /// The Service in front.
+    pub service: Service,
+    /// At least one.
+    pub providers: Vec<Provider>,
+    /// At least one.
+    pub models: Vec<Model>,
+    /// Name or alias of one of the models.
+    pub default_model: Option<String>,
+    /// How it is secured.
+    pub tls: TlsMode,
+    /// Of the whole proxy.
+    pub limits: Limits,
+    /// Of each consuming namespace.
+    pub namespace_limits: Limits,
+}
+
+impl ValidatedProxy {
+    /// What is named and missing, one finding for each; the proxy works without it as far as it can.
+    pub fn unresolved(&self) -> Vec<&Unresolved> {
+        let providers = self.providers.iter().flat_map(Provider::unresolved);
+        providers.chain(self.tls.unresolved()).collect()
+    }
+}
+
+/// Something that is named and cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unresolved {
+    /// What is the matter.
+    pub reason: Reason,
+    /// Names the field, the Secret and the key.
+    pub message: String,
+}
+
+/// A spec that only its author can mend.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// Every mistake, by field path.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One mistake in a spec.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mistake {
+    /// `InvalidSpec` or `NotAvailableYet`.
+    pub reason: Reason,
+    /// The field's path and what is wrong with it.
+    pub message: String,
+}
+
+impl Refusal {
+    /// The reason of the condition: a contradiction outweighs what is merely not available.
+    pub fn reason(&self) -> Reason {
+        let invalid = self.mistakes.iter().any(|mistake| mistake.reason == Reason::InvalidSpec);
+        if invalid { Reason::InvalidSpec } else { Reason::NotAvailableYet }
+    }
+
+    /// All mistakes in one line.
+    pub fn message(&self) -> String {
+        let messages: Vec<&str> = self.mistakes.iter().map(|mistake| mistake.message.as_str()).collect();
+        messages.join("; ")
+    }
+
+    /// The same as a condition.
+    pub fn finding(&self, kind: crate::api::conditions::ConditionType) -> Finding {
+        Finding::no(kind, self.reason(), self.message())
+    }
+}
+
+/// Collects mistakes, so that all are told at once.
+#[derive(Debug, Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn invalid(&mut self, path: &str, what: impl std::fmt::Display) {
+        self.0.push(Mistake { reason: Reason::InvalidSpec, message: format!("{path}: {what}") });
+    }
+
+    fn not_available(&mut self, path: &str, instead: &str) {
+        let message = format!("{path}: not available yet: {instead}");
+        self.0.push(Mistake { reason: Reason::NotAvailableYet, message });
+    }
+}
+
+/// Checks everything and reports all mistakes at once.
+pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedProxy, Refusal> {
+    let mut mistakes = Mistakes::default();
+    let spec = &proxy.spec;
+    let names = ProxyNames::of(&proxy.name_any());
+    let namespace = proxy.namespace().unwrap_or_default();
+
+    let (providers, models) = match (spec.providers.as_slice(), spec.models.as_slice()) {
+        ([], []) => (vec![Provider::embedded_echo()], vec![Model::embedded_echo()]),
+        (providers, models) => (
+            providers::validate(providers, referenced, &mut mistakes),
+            models::validate(spec, models, &mut mistakes),
+        ),
+    };
+    let replicas = u16::try_from(spec.replicas).unwrap_or_else(|_| {
+        mistakes.invalid("spec.replicas", "must not be negative");
+        0
+    });
+    let certificate_names = certificate_names(&names, &namespace, &spec.hosts, &mut mistakes);
+    let tls = tls::validate(&spec.tls, referenced, &mut mistakes);
+    match (certificate_names, tls) {
+        (Some(certificate_names), Some(tls)) if mistakes.0.is_empty() => Ok(ValidatedProxy {
+            name: proxy.name_any(),
+            namespace,
+            uid: proxy.uid().unwrap_or_default(),
+            names,
+            replicas,
+            certificate_names,
+            service: spec.service.clone(),
+            providers,
+            models,
+            default_model: default_model(spec.default_model.as_ref(), spec.models.is_empty()),
+            tls,
+            limits: config_limits(spec.limits.as_ref()),
+            namespace_limits: config_limits(spec.access.ceilings.as_ref().and_then(|c| c.limits.as_ref())),
+        }),
+        _ => Err(Refusal { mistakes: mistakes.0 }),
+    }
+}
+
+/// Limits in the terms of the config; what is out of range was refused by the schema and does not bind.
+pub fn config_limits(limits: Option<&limits::Limits>) -> Limits {
+    let Some(limits::Limits { requests_per_minute, concurrent_requests, max_input_length, request_timeout }) =
+        limits
+    else {
+        return Limits::default();
+    };
+    let number =
+        |value: &Option<i32>| value.and_then(|value| u32::try_from(value).ok()).map(|value| value.max(1));
+    Limits {
+        max_requests_per_minute: number(requests_per_minute),
+        max_concurrent_requests: number(concurrent_requests),
+        max_input_length: number(max_input_length),
+        request_timeout_seconds: request_timeout
+            .map(|time| u32::try_from(time.as_secs_ceil()).unwrap_or(u32::MAX).max(1)),
+    }
+}
+
+fn default_model(named: Option<&String>, embedded: bool) -> Option<String> {
+    named.cloned().or_else(|| embedded.then(|| vibectl_config::EMBEDDED_ECHO.to_owned()))
+}
+
+/// The Service's names, from the shortest to the one that every resolver in the cluster knows, then the hosts.
+fn certificate_names(
+    names: &ProxyNames,
+    namespace: &str,
+    hosts: &[String],
+    mistakes: &mut Mistakes,
+) -> Option<Names> {
+    let service = names.base();
+    let own = [
+        service.clone(),
+        format!("{service}.{namespace}"),
+        format!("{service}.{namespace}.svc"),
+        format!("{service}.{namespace}.svc.cluster.local"),
+    ];
+    let mut all = Vec::new();
+    for name in own {
+        all.extend(name.parse().inspect_err(|error| mistakes.invalid("metadata.name", error)));
+    }
+    for (index, host) in hosts.iter().enumerate() {
+        all.extend(
+            host.parse().inspect_err(|error| mistakes.invalid(&format!("spec.hosts[{index}]"), error)),
+        );
+    }
+    Names::new(all).inspect_err(|error| mistakes.invalid("spec.hosts", error)).ok()
+}
+
+#[cfg(test)]
+mod tests;

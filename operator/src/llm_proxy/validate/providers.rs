@@ -1,0 +1,223 @@
+//! Providers and what they name.
+
+use std::fmt;
+
+use http::Uri;
+use vibectl_pki::TrustBundle;
+use zeroize::Zeroizing;
+
+use super::{Mistakes, Unresolved};
+use crate::{
+    api::{conditions::Reason, provider, reference::SecretKey},
+    llm_proxy::dereference::{Lookup, Referenced},
+};
+
+/// A provider that can be called, or is off for a stated reason.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// What routes call it.
+    pub name: String,
+    /// Of which kind.
+    pub kind: ProviderKind,
+}
+
+/// The kinds that there are.
+#[derive(Clone, Debug)]
+pub enum ProviderKind {
+    /// Answers with the caller's own words.
+    Echo {
+        /// Before the first byte.
+        delay_ms: u32,
+        /// Instead of the caller's words.
+        reply: Option<String>,
+    },
+    /// Speaks the OpenAI chat completions API.
+    OpenAi {
+        /// Without a final slash.
+        base_url: String,
+        /// The bearer token.
+        api_key: Option<Mounted>,
+        /// Certificates to trust.
+        ca_bundle: Option<Mounted>,
+    },
+}
+
+/// A key of a Secret that is mounted into the pods.
+#[derive(Clone)]
+pub struct Mounted {
+    /// Where it is.
+    pub source: SecretKey,
+    /// What is there, usable or not.
+    pub content: Option<Zeroizing<Vec<u8>>>,
+    /// Why it cannot be used, if so.
+    pub unresolved: Option<Unresolved>,
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Mounted").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Provider {
+    /// The provider of a proxy that names none.
+    pub fn embedded_echo() -> Self {
+        let kind = ProviderKind::Echo { delay_ms: 0, reply: None };
+        Self { name: vibectl_config::EMBEDDED_ECHO.to_owned(), kind }
+    }
+
+    /// What it needs and cannot have; with any of these it is off.
+    pub fn unresolved(&self) -> impl Iterator<Item = &Unresolved> {
+        self.files().filter_map(|mounted| mounted.unresolved.as_ref())
+    }
+
+    /// What is mounted for it.
+    pub fn files(&self) -> impl Iterator<Item = &Mounted> {
+        let (api_key, ca_bundle) = match &self.kind {
+            ProviderKind::Echo { .. } => (None, None),
+            ProviderKind::OpenAi { api_key, ca_bundle, .. } => (api_key.as_ref(), ca_bundle.as_ref()),
+        };
+        api_key.into_iter().chain(ca_bundle)
+    }
+}
+
+/// Checks every provider.
+pub(super) fn validate(
+    providers: &[provider::Provider],
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> Vec<Provider> {
+    if providers.is_empty() {
+        mistakes.invalid(
+            "spec.providers",
+            "is needed with spec.models; leave out both for the embedded echo provider",
+        );
+    }
+    let mut valid: Vec<Provider> = Vec::new();
+    for (index, provider) in providers.iter().enumerate() {
+        let path = format!("spec.providers[{index}]");
+        if valid.iter().any(|other| other.name == provider.name) {
+            mistakes.invalid(&format!("{path}.name"), format!("{:?} is there twice", provider.name));
+        }
+        let kind = kind(&path, provider, referenced, mistakes);
+        valid.extend(kind.map(|kind| Provider { name: provider.name.clone(), kind }));
+    }
+    valid
+}
+
+fn kind(
+    path: &str,
+    provider: &provider::Provider,
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> Option<ProviderKind> {
+    let provider::Provider { name: _, echo, openai, azure_openai, anthropic, gemini, bedrock, vertex } =
+        provider;
+    let later = [
+        (
+            "azureOpenai",
+            azure_openai.is_some(),
+            "use openai with baseUrl https://RESOURCE.openai.azure.com/openai/v1",
+        ),
+        ("anthropic", anthropic.is_some(), "use openai with baseUrl https://api.anthropic.com/v1"),
+        (
+            "gemini",
+            gemini.is_some(),
+            "use openai with baseUrl https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        (
+            "bedrock",
+            bedrock.is_some(),
+            "use openai with baseUrl https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
+        ),
+        ("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud"),
+    ];
+    let blocks = [echo.is_some(), openai.is_some()].into_iter().chain(later.map(|(_, chosen, _)| chosen));
+    if blocks.filter(|chosen| *chosen).count() != 1 {
+        mistakes.invalid(
+            path,
+            "needs exactly one of echo, openai, azureOpenai, anthropic, gemini, bedrock, vertex",
+        );
+        return None;
+    }
+    for (block, _, instead) in later.iter().filter(|(_, chosen, _)| *chosen) {
+        mistakes.not_available(&format!("{path}.{block}"), instead);
+    }
+    match (echo, openai) {
+        (Some(provider::Echo { delay_milliseconds, reply }), _) => Some(ProviderKind::Echo {
+            delay_ms: delay_milliseconds.and_then(|delay| u32::try_from(delay).ok()).unwrap_or(0),
+            reply: reply.clone(),
+        }),
+        (_, Some(openai)) => Some(self::openai(&format!("{path}.openai"), openai, referenced, mistakes)),
+        _ => None,
+    }
+}
+
+fn openai(
+    path: &str,
+    openai: &provider::OpenAi,
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> ProviderKind {
+    let provider::OpenAi { base_url, api_key, ca_bundle } = openai;
+    if let Err(what) = check_base_url(base_url) {
+        mistakes.invalid(&format!("{path}.baseUrl"), what);
+    }
+    let api_key = api_key.as_ref().map(|key| mounted(&format!("{path}.apiKey"), key, referenced));
+    let ca_bundle = ca_bundle.as_ref().map(|key| {
+        let path = format!("{path}.caBundle");
+        certificates(&path, mounted(&path, key, referenced))
+    });
+    ProviderKind::OpenAi { base_url: base_url.trim_end_matches('/').to_owned(), api_key, ca_bundle }
+}
+
+fn check_base_url(text: &str) -> Result<(), &'static str> {
+    let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+    let authority = uri.authority().ok_or("must be an http or https URL")?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => return Err("must be an http or https URL"),
+    }
+    if authority.as_str().contains('@') {
+        return Err("must not contain user information: put the key in apiKey");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err("must not contain a query or a fragment");
+    }
+    Ok(())
+}
+
+/// What is found under a key, with what to do when it is missing.
+pub(super) fn mounted(path: &str, key: &SecretKey, referenced: &Referenced) -> Mounted {
+    let SecretKey { name: secret, key: entry } = key;
+    let unresolved = |reason, what: String| Some(Unresolved { reason, message: format!("{path}: {what}") });
+    let (content, unresolved) = match referenced.lookup(key) {
+        Lookup::Found(value) if value.trim_ascii().is_empty() => {
+            let what = format!("key {entry:?} of Secret {secret:?} is empty");
+            (Some(value.clone()), unresolved(Reason::SecretInvalid, what))
+        }
+        Lookup::Found(value) => (Some(value.clone()), None),
+        Lookup::NoSecret => {
+            (None, unresolved(Reason::SecretNotFound, format!("Secret {secret:?} does not exist")))
+        }
+        Lookup::NoKey => {
+            (None, unresolved(Reason::SecretKeyNotFound, format!("Secret {secret:?} has no key {entry:?}")))
+        }
+    };
+    Mounted { source: key.clone(), content, unresolved }
+}
+
+/// The same, of no use unless it holds certificates.
+fn certificates(path: &str, mounted: Mounted) -> Mounted {
+    let Mounted { source, content, unresolved } = mounted;
+    let pem = content.as_deref().filter(|_| unresolved.is_none());
+    let parsed = pem.map(|pem| {
+        let text = std::str::from_utf8(pem).map_err(|error| error.to_string())?;
+        TrustBundle::from_pem(text).map_err(|error| error.to_string())
+    });
+    let damaged = parsed.and_then(Result::err).map(|error| Unresolved {
+        reason: Reason::SecretInvalid,
+        message: format!("{path}: key {:?} of Secret {:?}: {error}", source.key, source.name),
+    });
+    Mounted { source, content, unresolved: unresolved.or(damaged) }
+}

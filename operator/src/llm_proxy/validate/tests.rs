@@ -1,0 +1,178 @@
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{
+    api::reference::SecretKey,
+    llm_proxy::{
+        dereference::{Lookup, named_keys},
+        fixtures,
+    },
+};
+
+fn with_spec(spec: Value) -> LlmProxy {
+    let mut proxy = fixtures::proxy("minimal");
+    proxy.spec = serde_json::from_value(spec).unwrap();
+    proxy
+}
+
+fn refusal(spec: Value) -> Refusal {
+    let proxy = with_spec(spec);
+    validate(&proxy, &fixtures::complete(&proxy)).unwrap_err()
+}
+
+#[test]
+fn every_fixture_is_valid_and_resolved() {
+    for name in fixtures::ALL {
+        let validated = fixtures::validated(name);
+
+        assert_eq!(validated.unresolved(), Vec::<&Unresolved>::new(), "{name}");
+        assert!(!validated.providers.is_empty() && !validated.models.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn every_mistake_names_its_field() {
+    let echo = json!([{"name": "p", "echo": {}}]);
+    let model = |model: Value| json!({"providers": echo, "models": [model]});
+    let openai = |url: &str| {
+        json!({"providers": [{"name": "p", "openai": {"baseUrl": url}}],
+        "models": [{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]})
+    };
+    let cases = [
+        (json!({"replicas": -1}), "spec.replicas: must not be negative"),
+        (json!({"hosts": ["a b"]}), "spec.hosts[0]: `a b` is neither"),
+        (json!({"tls": {}}), "spec.tls: needs exactly one of"),
+        (json!({"tls": {"plaintext": {}, "privateCa": {}}}), "spec.tls: needs exactly one of"),
+        (json!({"providers": echo}), "spec.models: is needed with spec.providers"),
+        (json!({"models": [{"name": "m", "routes": []}]}), "spec.providers: is needed with spec.models"),
+        (model(json!({"name": "m", "routes": []})), "spec.models[0].routes: needs at least one"),
+        (
+            model(json!({"name": "m", "routes": [{"provider": "q", "model": "x"}]})),
+            "spec.models[0].routes[0].provider: \"q\" is not one of spec.providers",
+        ),
+        (
+            model(json!({"name": "m", "aliases": ["m"], "routes": [{"provider": "p", "model": "x"}]})),
+            "spec.models[0].aliases[0]: \"m\" already names a model",
+        ),
+        (
+            json!({"providers": echo, "defaultModel": "z", "models": [{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]}),
+            "spec.defaultModel: \"z\" is neither",
+        ),
+        (
+            json!({"providers": [{"name": "p"}], "models": []}),
+            "spec.providers[0]: needs exactly one of echo, openai",
+        ),
+        (openai("ftp://x/v1"), "spec.providers[0].openai.baseUrl: must be an http or https URL"),
+        (
+            openai("https://me:secret@x/v1"),
+            "spec.providers[0].openai.baseUrl: must not contain user information",
+        ),
+        (openai("https://x/v1?key=1"), "spec.providers[0].openai.baseUrl: must not contain a query"),
+        (openai("/v1"), "spec.providers[0].openai.baseUrl: must be an http or https URL"),
+    ];
+    for (spec, expected) in cases {
+        let refusal = refusal(spec.clone());
+
+        assert_eq!(refusal.reason(), Reason::InvalidSpec, "{spec}");
+        assert!(refusal.message().contains(expected), "{spec}: {}", refusal.message());
+    }
+}
+
+#[test]
+fn what_is_not_available_yet_says_what_to_use_instead() {
+    let model = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
+    let provider =
+        |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
+    let cases = [
+        (
+            json!({"tls": {"certManager": {"issuerRef": {"name": "x"}}}}),
+            "spec.tls.certManager: not available yet: use secret",
+        ),
+        (json!({"tls": {"acme": {}}}), "spec.tls.acme: not available yet: use secret"),
+        (json!({"tls": {"selfSigned": {}}}), "spec.tls.selfSigned: not available yet: use privateCa"),
+        (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
+        (provider("anthropic"), "spec.providers[0].anthropic: not available yet: use openai"),
+        (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
+        (provider("bedrock"), "spec.providers[0].bedrock: not available yet: use openai"),
+        (provider("vertex"), "spec.providers[0].vertex: not available yet: use openai"),
+    ];
+    for (spec, expected) in cases {
+        let refusal = refusal(spec);
+
+        assert_eq!(refusal.reason(), Reason::NotAvailableYet, "{expected}");
+        assert!(refusal.message().contains(expected), "{}", refusal.message());
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let refusal = refusal(json!({"replicas": -1, "hosts": [""], "tls": {"acme": {}}}));
+
+    assert_eq!(refusal.mistakes.len(), 3);
+    assert_eq!(refusal.reason(), Reason::InvalidSpec);
+}
+
+#[test]
+fn a_missing_key_turns_off_its_provider_alone() {
+    let proxy = fixtures::proxy("providers");
+    let missing = |named: &SecretKey| match named.name.as_str() {
+        "llama-key" => Lookup::NoSecret,
+        _ if named.key == "key" => Lookup::NoKey,
+        _ => Lookup::Found(Zeroizing::new(b"no certificate".to_vec())),
+    };
+    let referenced =
+        named_keys(&proxy.spec).into_iter().map(|named| (named.clone(), missing(&named))).collect();
+
+    let validated = validate(&proxy, &referenced).unwrap();
+
+    let messages: Vec<_> =
+        validated.unresolved().iter().map(|missing| (missing.reason, missing.message.clone())).collect();
+    assert_eq!(
+        messages[..2],
+        [
+            (
+                Reason::SecretNotFound,
+                "spec.providers[0].openai.apiKey: Secret \"llama-key\" does not exist".to_owned()
+            ),
+            (
+                Reason::SecretKeyNotFound,
+                "spec.providers[1].openai.apiKey: Secret \"openai\" has no key \"key\"".to_owned()
+            ),
+        ]
+    );
+    assert_eq!(messages[2].0, Reason::SecretInvalid);
+    assert!(
+        messages[2].1.starts_with("spec.providers[1].openai.caBundle: key \"ca.crt\" of Secret \"openai\"")
+    );
+    assert_eq!(validated.providers[2].unresolved().count(), 0);
+}
+
+#[test]
+fn a_certificate_that_does_not_fit_its_key_is_named_and_nothing_weaker_is_used() {
+    let proxy = fixtures::proxy("own_certificate");
+    let (certificate, ..) = fixtures::serving_pair();
+    let (_, other_key, _) = fixtures::serving_pair();
+    let content = |named: &SecretKey| match named.key.as_str() {
+        "tls.crt" => Lookup::Found(Zeroizing::new(certificate.clone().into_bytes())),
+        "tls.key" => Lookup::Found(Zeroizing::new(other_key.clone().into_bytes())),
+        _ => Lookup::NoKey,
+    };
+    let referenced =
+        named_keys(&proxy.spec).into_iter().map(|named| (named.clone(), content(&named))).collect();
+
+    let validated = validate(&proxy, &referenced).unwrap();
+
+    assert!(validated.tls.is_encrypted());
+    let missing = validated.unresolved();
+    assert_eq!(missing[0].reason, Reason::SecretInvalid);
+    assert!(!missing[0].message.contains("PRIVATE KEY"), "{}", missing[0].message);
+}
+
+#[test]
+fn nothing_prints_the_content_of_a_secret() {
+    let printed =
+        format!("{:?}{:?}", fixtures::validated("providers"), fixtures::validated("own_certificate"));
+
+    assert!(!printed.contains("llama-key/api-key") && !printed.contains("PRIVATE"), "{printed}");
+}
