@@ -8,7 +8,6 @@ mod standalone;
 pub mod table;
 mod verified;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -18,11 +17,12 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::Code;
-use vibectl_config::Access;
+use vibectl_config::{Access, Config};
 use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
 
 use crate::auth::bearer::API_KEY;
+use crate::auth::secret::NoSecret;
 use crate::auth::standalone::Standalone;
 use crate::auth::table::{Accepted, AccessState};
 use crate::caller::Caller;
@@ -85,6 +85,25 @@ struct Denied {
 }
 
 impl Auth {
+    /// Puts in force what the config asks for. With an access table that is nothing yet: its files come by `reload`.
+    /// `insecure` is true for the command that serves without TLS on purpose.
+    pub fn start(&self, config: &Config, insecure: bool) -> Result<(), NoSecret> {
+        if config.access.is_some() {
+            return Ok(());
+        }
+        if !config.requires_authentication(insecure) {
+            tracing::warn!("no call needs a token: whoever reaches the port may use the models");
+            self.open();
+            return Ok(());
+        }
+        let secret = secret::find(&config.jwt, |name| std::env::var(name).ok())?;
+        if secret.is_short() {
+            tracing::warn!("{}", secret::SHORT);
+        }
+        self.require_secret(secret, &config.jwt.issuer);
+        Ok(())
+    }
+
     /// Lets everybody in, as the one anonymous caller.
     pub fn open(&self) {
         self.put(Mode::Open(Arc::new(Caller::anonymous())));
@@ -125,11 +144,6 @@ impl Auth {
             Mode::Table(state) => state.caller(bearer::credential(headers, protocol)?, now),
         }
     }
-}
-
-/// The files of the access table and the public keys, by their names in the revision.
-pub fn table_files(dir: &Path) -> Vec<(String, PathBuf)> {
-    table::file_names().map(|name| (name.clone(), dir.join(name))).collect()
 }
 
 /// The layer: puts `Arc<Caller>` into the extensions of the request, or answers in its stead.

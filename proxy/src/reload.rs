@@ -119,8 +119,7 @@ impl Reloader {
     fn apply(&mut self, part: Part, files: &Files) -> Result<(), String> {
         match part {
             Part::Config => self.apply_config(files),
-            // Joined by `auth`; until then there is nothing to put in force.
-            Part::Access => Ok(()),
+            Part::Access => self.apply_access(files),
             Part::Tls => self.apply_tls(files),
             Part::ClientCa => self.apply_client_ca(files),
             Part::Providers => {
@@ -143,6 +142,18 @@ impl Reloader {
         self.watched.retain(|watched| watched.part != Part::Providers);
         self.watched.push(providers);
         Ok(())
+    }
+
+    /// A file that cannot be used leaves its last good content in force, and the rest of the new content counts.
+    fn apply_access(&self, files: &Files) -> Result<(), String> {
+        let config = self.shared.config();
+        let Some(access) = &config.access else { return Ok(()) };
+        let accepted = self.shared.auth.require_row(access, files);
+        if accepted.problems.is_empty() {
+            return Ok(());
+        }
+        self.shared.parts.in_force(Part::Access, &accepted.in_force);
+        Err(accepted.problems.join("; "))
     }
 
     /// The first certificate opens the port; further ones replace it.

@@ -91,6 +91,8 @@ impl Shared {
             Some("draining\n")
         } else if !self.listening.load(Relaxed) {
             Some("not listening yet\n")
+        } else if !self.auth.is_ready() {
+            Some("no access table yet\n")
         } else {
             None
         }

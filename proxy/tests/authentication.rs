@@ -2,7 +2,6 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot set up its case fails")]
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -330,14 +329,4 @@ async fn where_nobody_needs_a_credential_everybody_is_the_anonymous_caller() {
     shared.auth.open();
 
     assert_eq!(text(ask(&shared, &[("authorization", "anything")]).await).await, "anonymous []");
-}
-
-#[test]
-fn the_files_of_the_table_are_those_of_the_mount_contract() {
-    let names: Vec<String> = auth::table_files(Path::new("/a")).into_iter().map(|(name, _)| name).collect();
-
-    assert_eq!(
-        names,
-        ["shard-0.json.gz", "shard-1.json.gz", "shard-2.json.gz", "shard-3.json.gz", "jwks.json"]
-    );
 }

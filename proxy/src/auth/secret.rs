@@ -13,14 +13,17 @@ pub const SECRET_VARIABLE: &str = "VIBECTL_JWT_SECRET";
 /// A file that holds it.
 pub const SECRET_FILE_VARIABLE: &str = "VIBECTL_JWT_SECRET_FILE";
 
+/// What to tell about a secret that was chosen and not drawn.
+pub const SHORT: &str = "the secret for tokens has less than 32 bytes: it might be guessed from one token";
+
 /// Why there is no secret to sign or verify with.
 #[derive(Debug, Error)]
 pub enum NoSecret {
     /// No place names one.
     #[error(
-        "there is no secret for tokens: set {SECRET_VARIABLE}, or name a file in {SECRET_FILE_VARIABLE}, or set \
-         jwt.secret_key or jwt.secret_key_file in the config; to make one: \
-         (umask 077; openssl rand -base64 32 > jwt.secret), then {SECRET_FILE_VARIABLE}=jwt.secret"
+        "no secret for tokens; the first of these counts: {SECRET_VARIABLE}, the file that {SECRET_FILE_VARIABLE} names, \
+         jwt.secret_key of the config, the file that jwt.secret_key_file names\n\
+         to make one: (umask 077; openssl rand -base64 32 > jwt.secret) && export {SECRET_FILE_VARIABLE}=$PWD/jwt.secret"
     )]
     Nowhere,
     /// A file is named and cannot be read. The next place is not tried: its secret would be another one.

@@ -55,11 +55,6 @@ struct Grant {
     min_iat: i64,
 }
 
-/// The names of the files, as the revision has them.
-pub(super) fn file_names() -> impl Iterator<Item = String> {
-    (0..SHARDS).map(mount::shard_file).chain([mount::JWKS_FILE.to_owned()])
-}
-
 impl AccessState {
     /// Decodes the files. Unchanged ones are taken from what was in force, with the tokens verified so far.
     pub(super) fn load(access: &Access, files: &Files, last: Option<&Self>) -> (Self, Accepted) {

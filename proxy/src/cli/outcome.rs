@@ -34,7 +34,7 @@ pub fn report(outcome: Result<(), Failure>) -> ExitCode {
     let (text, code) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Usage(mistakes)) => (mistakes, ExitCode::from(USAGE)),
-        Err(Failure::Running(error)) => (chain(&error), ExitCode::FAILURE),
+        Err(Failure::Running(error)) => (chain(error.as_ref()), ExitCode::FAILURE),
     };
     for line in text.lines() {
         say(&format!("error: {line}"));
@@ -53,10 +53,13 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for (depth, cause) in error.chain().enumerate() {
-        let _ = write!(text, "{}{cause}", if depth == 0 { "" } else { ": " });
+/// An error and its causes in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let _ = write!(text, ": {cause}");
+        next = cause.source();
     }
     text
 }
