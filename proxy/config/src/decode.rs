@@ -9,15 +9,13 @@ mod read;
 mod report;
 mod section;
 
-use std::rc::Rc;
-
 pub(crate) use self::{
     read::{MODEL_NAME, is_model_name},
     report::{Report, join},
     section::Section,
 };
 use crate::{
-    document::{Kind, Node, Value},
+    document::{Entry, Kind, Node, Value},
     mistake::Position,
 };
 
@@ -49,35 +47,27 @@ impl<'a> Cursor<'a> {
 
     /// The map of known keys that this value should be; nothing is a map without keys.
     pub(crate) fn section(&self) -> Section<'a> {
-        match self.node.map(|node| &node.value) {
-            Some(Value::Map(entries)) => Section::new(self.clone(), entries),
-            _ => {
-                let empty = self.expect_nothing("a map");
-                Section::unreadable(self.clone(), empty)
-            }
+        if let Some(Value::Map(entries)) = self.value() {
+            return Section::new(self.clone(), entries);
         }
+        let empty = self.expect_nothing("a map");
+        Section::unreadable(self.clone(), empty)
     }
 
     /// The items that this value should be a list of; nothing is a list without items.
     pub(crate) fn items(&self) -> Vec<Self> {
-        match self.node.map(|node| &node.value) {
-            Some(Value::List(items)) => {
-                let item = |(index, node): (usize, &'a Rc<Node>)| {
-                    self.child(format!("{}[{index}]", self.key), node.at, node)
-                };
-                items.iter().enumerate().map(item).collect()
-            }
-            _ => {
-                self.expect_nothing("a list");
-                Vec::new()
-            }
-        }
+        let Some(Value::List(items)) = self.value() else {
+            self.expect_nothing("a list");
+            return Vec::new();
+        };
+        let items = items.iter().enumerate();
+        items.map(|(index, node)| self.child(format!("{}[{index}]", self.key), node.at, node)).collect()
     }
 
     /// The items of a list that must have some.
     pub(crate) fn some_items(&self) -> Vec<Self> {
         let items = self.items();
-        if matches!(self.node.map(|node| &node.value), Some(Value::List(items)) if items.is_empty()) {
+        if matches!(self.value(), Some(Value::List(items)) if items.is_empty()) {
             self.mistake("expected at least one item, found an empty list");
         }
         items
@@ -85,19 +75,16 @@ impl<'a> Cursor<'a> {
 
     /// The keys and values that this value should be a map of, whatever its keys; nothing is a map without keys.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Self)> {
-        match self.node.map(|node| &node.value) {
-            Some(Value::Map(entries)) => entries
-                .iter()
-                .map(|entry| {
-                    let key = join(&self.key, &entry.key);
-                    (entry.key.as_str(), self.child(key, entry.at, &entry.node))
-                })
-                .collect(),
-            _ => {
-                self.expect_nothing("a map");
-                Vec::new()
-            }
-        }
+        let Some(Value::Map(entries)) = self.value() else {
+            self.expect_nothing("a map");
+            return Vec::new();
+        };
+        let child = |entry: &'a Entry| self.child(join(&self.key, &entry.key), entry.at, &entry.node);
+        entries.iter().map(|entry| (entry.key.as_str(), child(entry))).collect()
+    }
+
+    fn value(&self) -> Option<&'a Value> {
+        self.node.map(|node| &node.value)
     }
 
     fn child(&self, key: String, at: Position, node: &'a Node) -> Self {
@@ -116,7 +103,7 @@ impl<'a> Cursor<'a> {
 
     /// Whether the value is absent or null.
     fn is_nothing(&self) -> bool {
-        match self.node.map(|node| &node.value) {
+        match self.value() {
             None => true,
             Some(Value::Scalar(scalar)) => scalar.kind() == Kind::Null,
             Some(Value::List(_) | Value::Map(_)) => false,
@@ -125,7 +112,7 @@ impl<'a> Cursor<'a> {
 
     /// What the value is, without showing it.
     fn kind_found(&self) -> &'static str {
-        match self.node.map(|node| &node.value) {
+        match self.value() {
             None => "nothing",
             Some(Value::List(_)) => "a list",
             Some(Value::Map(_)) => "a map",

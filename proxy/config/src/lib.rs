@@ -4,6 +4,9 @@
 //! the environment or knows a clock: text, maps of variables and bytes are passed in.
 //!
 //! - [`Config::parse`]: text to [`Config`]; every mistake at once, each with its place.
+//! - [`render()`]: [`Config`] to text, the same bytes for the same config.
+//! - [`layers`]: what flags and environment variables put over a file.
+//! - [`locate`]: where a person's own file is.
 //! - [`mount`]: which files a pod of the operator finds where.
 
 #[macro_use]
@@ -11,14 +14,20 @@ mod differences;
 mod check;
 mod decode;
 mod document;
+mod environment;
+mod keys;
+pub mod layers;
+pub mod locate;
 mod mistake;
 pub mod mount;
 mod parse;
 mod render;
 mod schema;
 mod secret;
+mod template;
 
 pub use self::{
+    keys::keys,
     mistake::{Mistake, Mistakes, Notice},
     parse::Parsed,
     render::{RenderError, render, show},
@@ -28,4 +37,5 @@ pub use self::{
         Route, Server, ServerLimits, Tls,
     },
     secret::{HIDDEN, Secret},
+    template::TEMPLATE,
 };

@@ -49,9 +49,8 @@ impl Config {
 }
 
 fn not_text(bytes: &[u8], valid: usize, source: &str) -> Mistakes {
-    let before = bytes.get(..valid).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-    let column = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default()).chars().count() + 1;
-    Mistakes::one(source, Position { line, column }, "not UTF-8 text")
+    let before = String::from_utf8_lossy(bytes.get(..valid).unwrap_or_default());
+    let (line, last) = before.split('\n').enumerate().last().unwrap_or_default();
+    let at = Position { line: line + 1, column: last.chars().count() + 1 };
+    Mistakes::one(source, at, "not UTF-8 text")
 }

@@ -2,22 +2,50 @@
 
 use vibectl_config::Config;
 
-fn mistakes(text: &str) -> String {
-    Config::parse(text, "config.yaml").unwrap_err().to_string()
-}
+const FILE: &str = include_str!("files/mistakes.yaml");
 
 #[test]
 fn every_mistake_of_a_file_is_reported_in_one_go_with_its_place() {
-    let mistakes = mistakes(include_str!("files/mistakes.yaml"));
+    let mistakes = Config::parse(FILE, "config.yaml").unwrap_err();
 
     insta::assert_snapshot!(mistakes);
 }
 
 #[test]
 fn no_mistake_shows_a_secret() {
-    let mistakes = mistakes(include_str!("files/mistakes.yaml"));
+    let mistakes = Config::parse(FILE, "config.yaml").unwrap_err().to_string();
 
     for secret in ["hunter2", "1234567890"] {
-        assert!(!mistakes.contains(secret), "{mistakes}");
+        assert!(FILE.contains(secret) && !mistakes.contains(secret), "{mistakes}");
+    }
+}
+
+#[test]
+fn a_forgotten_colon_or_space_does_not_show_a_secret() {
+    for text in [
+        "jwt: {secret_key hunter2}",
+        "jwt: {secret_key:hunter2}",
+        "jwt:\n  secret_key hunter2: x",
+        "jwt:\n  secret_key:hunter2",
+        "jwt:\n  secret_key:hunter2\n  enabled: true",
+        "jwt:\n  secret_key = hunter2",
+        "jwt: hunter2",
+        "jwt: [hunter2]",
+        "jwt:\n  secret_key: [hunter2]",
+        "jwt:\n  secret_key: {hunter2: x}",
+        "jwt:\n  secret_key: hunter2\n  secret_key: hunter2",
+        "jwt:\n  secret_key: *hunter2",
+        "jwt:\n  secret_key: !hunter2 x",
+        "jwt:\n  secret_key: @hunter2",
+        "jwt:\n  secret_key: \"hunter2",
+        "jwt:\n  secret_key: \"hunter2\\q\"",
+        "jwt:\n  secret_key: 'hunter2'x",
+        "jwt:\n  secret_key: hunter2: x",
+        "jwt:\n  secret_key: %hunter2",
+        "secret_key: hunter2",
+    ] {
+        let mistakes = Config::parse(text, "config.yaml").unwrap_err().to_string();
+
+        assert!(!mistakes.contains("hunter2"), "{text}\n{mistakes}");
     }
 }

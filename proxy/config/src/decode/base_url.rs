@@ -30,9 +30,10 @@ pub(super) fn check(text: &str) -> Result<(), &'static str> {
 
 /// The host, brackets included, and the text of the port.
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let end_of_host = match authority.starts_with('[') {
-        true => authority.find(']')? + 1,
-        false => authority.find(':').unwrap_or(authority.len()),
+    let end_of_host = if authority.starts_with('[') {
+        authority.find(']')? + 1
+    } else {
+        authority.find(':').unwrap_or(authority.len())
     };
     let (host, rest) = authority.split_at_checked(end_of_host)?;
     match rest {

@@ -61,14 +61,12 @@ impl Cursor<'_> {
     /// One of a few words, in any case.
     pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.scalar().map(|scalar| scalar.text.as_str()).unwrap_or_default();
-        match choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-            Some((_, value)) => Some(*value),
-            None => {
-                let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-                let any = if names.len() == 1 { "" } else { "one of " };
-                self.unexpected(&format!("{any}{}", names.join(", ")))
-            }
+        if let Some((_, value)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
+            return Some(*value);
         }
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let one_of = if names.len() == 1 { "" } else { "one of " };
+        self.unexpected(&format!("{one_of}{}", names.join(", ")))
     }
 
     /// A host name or an IP address, without port.
@@ -94,13 +92,13 @@ impl Cursor<'_> {
     }
 
     /// A list of texts.
-    pub(crate) fn texts(&self) -> Option<Vec<String>> {
-        Some(self.items().iter().map(|item| item.text().unwrap_or_default()).collect())
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.items().iter().map(|item| item.text().unwrap_or_default()).collect()
     }
 
     /// A list of names of models.
-    pub(crate) fn model_names(&self) -> Option<Vec<String>> {
-        Some(self.items().iter().map(|item| item.model_name().unwrap_or_default()).collect())
+    pub(crate) fn model_names(&self) -> Vec<String> {
+        self.items().iter().map(|item| item.model_name().unwrap_or_default()).collect()
     }
 
     /// The address of a provider. A mistake does not show it: it may hold a key.
@@ -163,7 +161,7 @@ impl Cursor<'_> {
     }
 
     fn scalar(&self) -> Option<&Scalar> {
-        match self.node.map(|node| &node.value) {
+        match self.value() {
             Some(Value::Scalar(scalar)) => Some(scalar),
             _ => None,
         }

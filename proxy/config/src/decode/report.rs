@@ -68,35 +68,30 @@ impl Report {
     }
 
     /// Every key that the schema asked for, whether the file has it or not.
-    #[cfg(test)]
-    pub(crate) fn known_keys(&self) -> BTreeSet<String> {
-        self.asked.borrow().clone()
+    pub(crate) fn into_asked(self) -> BTreeSet<String> {
+        self.asked.into_inner()
     }
 
     /// The notices in the order of the file, or the mistakes.
     pub(crate) fn finish(self) -> Result<Vec<Notice>, Mistakes> {
-        match Mistakes::of(self.mistakes.into_inner()) {
-            Some(mistakes) => Err(mistakes),
-            None => {
-                let mut notices = self.notices.into_inner();
-                notices.sort_by_key(|notice| (notice.line(), notice.column()));
-                Ok(notices)
-            }
+        if let Some(mistakes) = Mistakes::of(self.mistakes.into_inner()) {
+            return Err(mistakes);
         }
+        let mut notices = self.notices.into_inner();
+        notices.sort_by_key(|notice| (notice.line(), notice.column()));
+        Ok(notices)
     }
 
     fn place_of(&self, key: &str) -> Position {
         let places = self.places.borrow();
         let mut key = key;
-        loop {
-            match places.get(key) {
-                Some(position) => return *position,
-                None => match key.rfind(['.', '[']) {
-                    Some(end) => key = key.get(..end).unwrap_or_default(),
-                    None => return Position::START,
-                },
+        while !key.is_empty() {
+            if let Some(position) = places.get(key) {
+                return *position;
             }
+            key = key.rfind(['.', '[']).and_then(|end| key.get(..end)).unwrap_or_default();
         }
+        Position::START
     }
 }
 

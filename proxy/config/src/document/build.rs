@@ -170,16 +170,16 @@ fn read_key(node: &Node, at: Position, faults: &mut Vec<Fault>) -> Key {
 impl OpenMap {
     /// Takes a key and its value in turn; of two equal keys the first is kept.
     fn add(&mut self, node: Rc<Node>, at: Position, faults: &mut Vec<Fault>) {
-        match self.key.take() {
-            None => self.key = Some(read_key(&node, at, faults)),
-            Some(Key { text: None, .. }) => {}
-            Some(Key { at, text: Some(key) }) => match self.lines.get(&key) {
-                Some(line) => faults.push(Fault::new(at, format!("this key is already in line {line}"))),
-                None => {
-                    self.lines.insert(key.clone(), at.line);
-                    self.entries.push(Entry { key, at, node });
-                }
-            },
+        let Some(Key { at, text }) = self.key.take() else {
+            self.key = Some(read_key(&node, at, faults));
+            return;
+        };
+        let Some(key) = text else { return };
+        if let Some(line) = self.lines.get(&key) {
+            faults.push(Fault::new(at, format!("this key is already in line {line}")));
+        } else {
+            self.lines.insert(key.clone(), at.line);
+            self.entries.push(Entry { key, at, node });
         }
     }
 }

@@ -9,19 +9,19 @@ fn outline(node: &Node, out: &mut String) {
         Value::Scalar(scalar) => write!(out, "{:?}", scalar.text).unwrap(),
         Value::List(items) => {
             out.push_str("[ ");
-            items.iter().for_each(|item| {
+            for item in items {
                 outline(item, out);
                 out.push(' ');
-            });
+            }
             out.push(']');
         }
         Value::Map(entries) => {
             out.push_str("{ ");
-            entries.iter().for_each(|entry| {
+            for entry in entries {
                 write!(out, "{}@{}:{}= ", entry.key, entry.at.line, entry.at.column).unwrap();
                 outline(&entry.node, out);
                 out.push(' ');
-            });
+            }
             out.push('}');
         }
     }

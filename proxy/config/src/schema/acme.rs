@@ -55,7 +55,7 @@ impl Acme {
         let acme = Self {
             enabled: section.read("enabled", Cursor::boolean).unwrap_or(default.enabled),
             email: section.read("email", Cursor::text),
-            domains: section.read("domains", Cursor::texts).unwrap_or_default(),
+            domains: section.decode("domains", Cursor::texts),
             directory_url: section.read("directory_url", Cursor::text).unwrap_or(default.directory_url),
             ca_cert_file: section.read("ca_cert_file", Cursor::path),
             challenge: section.decode("challenge", Challenge::decode),

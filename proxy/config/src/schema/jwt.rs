@@ -78,4 +78,12 @@ pub enum JwtAlgorithm {
 impl JwtAlgorithm {
     /// Every algorithm with its name.
     pub const NAMES: [(&'static str, Self); 1] = [("HS256", Self::Hs256)];
+
+    /// The algorithm of this name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, algorithm)| *algorithm)
+    }
 }

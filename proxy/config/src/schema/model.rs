@@ -35,7 +35,7 @@ impl Model {
         let mut section = cursor.section();
         let model = Self {
             name: section.required("name", Cursor::model_name).unwrap_or_default(),
-            aliases: section.read("aliases", Cursor::model_names).unwrap_or_default(),
+            aliases: section.decode("aliases", Cursor::model_names),
             routes: section
                 .required("routes", |cursor| Some(cursor.some_items().iter().map(Route::decode).collect()))
                 .unwrap_or_default(),
