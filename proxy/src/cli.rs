@@ -4,6 +4,7 @@
 //! goes to standard output, all else to standard error.
 
 pub mod ca;
+pub mod certificate_agent;
 pub mod health;
 pub mod outcome;
 
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Make and look after a private CA
     Ca(ca::Ca),
+    /// Keep a fresh certificate in a folder; the init container of a proxy pod
+    CertificateAgent(certificate_agent::CertificateAgent),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -44,6 +47,7 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Ca(ca) => ca.run(),
+            Self::CertificateAgent(agent) => agent.run(),
             Self::Health(health) => health.run(),
         }
     }

@@ -25,6 +25,9 @@ pub const FLEET_DIR: &str = "/etc/vibectl/fleet";
 
 /// The config file inside [`CONFIG_DIR`].
 pub const CONFIG_FILE: &str = "config.yaml";
+/// The names of the certificate, one on each line, inside [`CONFIG_DIR`]. Read where the leaf is issued; not a file of
+/// [`Part::Config`].
+pub const CERTIFICATE_NAMES_FILE: &str = "certificate-names";
 /// The public keys inside [`ACCESS_DIR`].
 pub const JWKS_FILE: &str = "jwks.json";
 /// A certificate chain, in [`TLS_DIR`], [`CA_DIR`] and [`FLEET_DIR`].

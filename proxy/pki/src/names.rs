@@ -91,6 +91,18 @@ impl Names {
         }
     }
 
+    /// Reads a file of names: one on each line, blank lines and lines that begin with `#` are passed over.
+    pub fn from_lines(text: &str) -> Result<Self, NameError> {
+        Self::parse(text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')))
+    }
+
+    /// The content of a file of names.
+    pub fn to_lines(&self) -> String {
+        let mut lines: Vec<_> = self.0.iter().map(Name::to_string).collect();
+        lines.push(String::new());
+        lines.join("\n")
+    }
+
     /// The names in order.
     pub fn iter(&self) -> impl Iterator<Item = &Name> {
         self.0.iter()
@@ -152,6 +164,15 @@ mod tests {
 
         assert_eq!(Names::parse(Vec::<String>::new()), Err(NameError::Empty));
         assert_eq!(Names::parse(long), Err(NameError::TooMany(MAX_NAMES + 1)));
+    }
+
+    #[test]
+    fn a_file_of_names_can_be_read_back() {
+        let names = Names::from_lines("# of team\n\n team.ai.svc \n10.0.0.7\n").expect("names");
+
+        assert_eq!(names.to_lines(), "team.ai.svc\n10.0.0.7\n");
+        assert_eq!(Names::from_lines(&names.to_lines()), Ok(names));
+        assert!(Names::from_lines("a b").is_err());
     }
 
     #[test]

@@ -99,6 +99,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "handed to map_err")]
 fn setup(error: impl ToString) -> TlsError {
     TlsError::Setup(error.to_string())
 }
