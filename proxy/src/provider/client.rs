@@ -1,0 +1,246 @@
+//! One HTTP client per provider: its roots of trust, its timeouts, its key.
+//!
+//! No redirects (a key must not follow one), no retries (the call decides about those), no decompression, bodies read up to
+//! a limit.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, header};
+use reqwest::{Response, Url, redirect, retry};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use thiserror::Error;
+use vibectl_config::Secret;
+
+use super::{
+    ProviderError, ProviderErrorKind,
+    address::{AddressRule, GuardedResolver, Refused},
+    sources::Missing,
+};
+
+/// Longest answer that is read as a whole.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest part of an error response that is looked at.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// Idle connections kept for each provider.
+const MAX_IDLE_CONNECTIONS: usize = 64;
+
+/// Shorter than the time after which common model servers and balancers close an idle connection.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// Why a provider is off.
+#[derive(Debug, Error)]
+pub(super) enum Off {
+    #[error(transparent)]
+    Missing(#[from] Missing),
+    #[error("its base_url is not an http or https address")]
+    BaseUrl,
+    #[error("its base_url is {0}")]
+    Address(#[from] Refused),
+    #[error("its API key has characters that a header cannot carry")]
+    Key,
+    #[error("its CA file has no usable certificate")]
+    Ca,
+    #[error("no HTTP client can be made for it")]
+    Client(#[from] reqwest::Error),
+}
+
+/// What the client of one provider depends on.
+pub(super) struct Settings<'a> {
+    pub(super) base_url: &'a str,
+    pub(super) key: Option<Secret>,
+    pub(super) ca: Option<Vec<u8>>,
+    pub(super) connect_timeout: Duration,
+    /// Longest silence, before the first byte or between two.
+    pub(super) idle_timeout: Duration,
+    pub(super) rule: AddressRule,
+}
+
+/// The HTTP side of one provider.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    base_url: Url,
+}
+
+impl Client {
+    pub(super) fn new(settings: Settings<'_>) -> Result<Self, Off> {
+        let Settings { base_url, key, ca, connect_timeout, idle_timeout, rule } = settings;
+        let base_url = Url::parse(base_url).map_err(|_| Off::BaseUrl)?;
+        if !matches!(base_url.scheme(), "http" | "https") || !base_url.has_host() {
+            return Err(Off::BaseUrl);
+        }
+        // A literal address never reaches the resolver.
+        let literal = literal_address(&base_url);
+        literal.map_or(Ok(()), |address| rule.check(address))?;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("vibectl-server/", env!("CARGO_PKG_VERSION")))
+            .default_headers(authorization(key.as_ref())?)
+            .tls_backend_preconfigured(tls(ca.as_deref())?)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .connect_timeout(connect_timeout)
+            .read_timeout(idle_timeout)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .pool_idle_timeout(MAX_IDLE);
+        if rule == AddressRule::Guarded {
+            builder = builder.dns_resolver(GuardedResolver(rule));
+        }
+        // HTTPS_PROXY and its kin hold for everything but this machine, as in most tools.
+        if literal.is_some_and(|address| address.is_loopback()) || base_url.host_str() == Some("localhost") {
+            builder = builder.no_proxy();
+        }
+        Ok(Self { http: builder.build()?, base_url })
+    }
+
+    /// The host that requests go to.
+    pub(super) fn host(&self) -> &str {
+        self.base_url.host_str().unwrap_or_default()
+    }
+
+    /// Sends a JSON body to a path below the base URL; the response has a status of success.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        accept: &'static str,
+        body: Bytes,
+    ) -> Result<Response, ProviderError> {
+        let mut url = self.base_url.clone();
+        url.set_path(&format!("{}/{path}", self.base_url.path().trim_end_matches('/')));
+        let request = self.http.post(url).header(header::CONTENT_TYPE, "application/json");
+        let response = request
+            .header(header::ACCEPT, accept)
+            .body(body)
+            .send()
+            .await
+            .map_err(ProviderError::from_transport)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
+        Err(ProviderError::from_status(status, &headers, &body))
+    }
+}
+
+/// The whole body of a response.
+pub(super) async fn read_body(response: Response) -> Result<Bytes, ProviderError> {
+    read(response, MAX_BODY_BYTES).await
+}
+
+async fn read(mut response: Response, limit: usize) -> Result<Bytes, ProviderError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = response.chunk().await.map_err(ProviderError::from_transport)? {
+        if body.len() + piece.len() > limit {
+            return Err(ProviderError::new(
+                ProviderErrorKind::BadAnswer,
+                "the provider's answer is too long",
+            ));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+fn literal_address(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+fn authorization(key: Option<&Secret>) -> Result<HeaderMap, Off> {
+    let mut headers = HeaderMap::new();
+    if let Some(key) = key {
+        let bearer = zeroize::Zeroizing::new(format!("Bearer {}", key.expose()));
+        let mut value = HeaderValue::from_str(&bearer).map_err(|_| Off::Key)?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// TLS with the given CA alone, or with Mozilla's roots, which the binary carries: images have no trust store.
+fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, Off> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            let certificates: Vec<_> =
+                CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| Off::Ca)?;
+            let (usable, _) = roots.add_parsable_certificates(certificates);
+            if usable == 0 {
+                return Err(Off::Ca);
+            }
+        }
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| Off::Ca)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(base_url: &str, rule: AddressRule) -> Result<Client, String> {
+        let second = Duration::from_secs(1);
+        let settings =
+            Settings { base_url, key: None, ca: None, connect_timeout: second, idle_timeout: second, rule };
+        Client::new(settings).map_err(|off| off.to_string())
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_that_is_refused_is_refused() {
+        let spellings = [
+            ("http://127.0.0.1:8000/v1", "a loopback address"),
+            ("http://127.1/v1", "a loopback address"),
+            ("http://2130706433/v1", "a loopback address"),
+            ("http://0x7f.0.0.1/v1", "a loopback address"),
+            ("http://0177.0.0.1/v1", "a loopback address"),
+            ("http://[::1]:8000/v1", "a loopback address"),
+            ("http://[::ffff:127.0.0.1]/v1", "a loopback address"),
+            ("http://169.254.169.254/latest", "a link-local address"),
+            ("http://0/v1", "not the address of one host"),
+        ];
+        for (url, refused) in spellings {
+            let off = client(url, AddressRule::Guarded).expect_err(url);
+            assert_eq!(off, format!("its base_url is {refused}"), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_must_be_a_web_address() {
+        for url in ["file:///etc/passwd", "unix:/run/x", "model.test/v1", ""] {
+            assert_eq!(
+                client(url, AddressRule::Any).expect_err(url),
+                "its base_url is not an http or https address"
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_printed_does_not_show_its_key() {
+        let settings = Settings {
+            base_url: "https://model.test/v1",
+            key: Some(Secret::new("sk-hunter2")),
+            ca: None,
+            connect_timeout: Duration::from_secs(1),
+            idle_timeout: Duration::from_secs(1),
+            rule: AddressRule::Guarded,
+        };
+
+        let shown = format!("{:?}", Client::new(settings).expect("a good client"));
+
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_told() {
+        assert!(matches!(tls(Some(b"no certificate")), Err(Off::Ca)));
+    }
+}

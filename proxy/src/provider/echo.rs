@@ -1,0 +1,220 @@
+//! The embedded provider: answers with the last user message, unchanged. It needs no network and no key, so it is what a
+//! server without a config has, and what tests and demonstrations use.
+//!
+//! For a request with a schema the answer is an instance of it that carries the same text (`structured/instance.rs` says
+//! which), or the configured reply where that satisfies the schema. Same request, same answer. Delay, size of chunks, failures
+//! and usage are as configured; without configured usage it is a quarter of the characters.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::time::sleep;
+
+use super::{
+    ChatBody, Completion, ModelEvent, ModelRequest, ProviderError, ProviderErrorKind, Reply, Role, Usage,
+};
+use crate::structured::Schema;
+
+#[derive(Debug)]
+pub(super) struct Echo {
+    config: vibectl_config::Echo,
+    calls: AtomicU64,
+}
+
+/// The rest of a streamed echo.
+#[derive(Debug)]
+pub struct EchoStream {
+    events: VecDeque<ModelEvent>,
+    delay: Duration,
+    /// The first chunk has waited already.
+    started: bool,
+}
+
+impl Echo {
+    pub(super) fn new(config: vibectl_config::Echo) -> Self {
+        Self { config, calls: AtomicU64::new(0) }
+    }
+
+    pub(super) async fn complete(&self, request: &ModelRequest) -> Result<Completion, ProviderError> {
+        sleep(milliseconds(self.config.delay_ms)).await;
+        self.fail_if_due()?;
+        let text = self.answer(request)?;
+        let usage = self.usage(request, &text);
+        Ok(Completion { reply: Reply::Text(text), usage: Some(usage) })
+    }
+
+    pub(super) async fn stream(&self, request: &ModelRequest) -> Result<EchoStream, ProviderError> {
+        sleep(milliseconds(self.config.delay_ms)).await;
+        self.fail_if_due()?;
+        let text = self.answer(request)?;
+        let usage = ModelEvent::Usage(self.usage(request, &text));
+        let events = chunks(&text, self.config.chunk_size).map(ModelEvent::Text).chain([usage]).collect();
+        Ok(EchoStream { events, delay: milliseconds(self.config.chunk_delay_ms), started: false })
+    }
+
+    fn answer(&self, request: &ModelRequest) -> Result<String, ProviderError> {
+        if let Some(beyond) = request.chat_body.as_ref().and_then(ChatBody::beyond_text) {
+            let message = format!("this model only takes text and gives one answer: {beyond}");
+            return Err(ProviderError::new(ProviderErrorKind::Rejected, message));
+        }
+        let asked = || {
+            let last = request.messages.iter().rfind(|message| message.role == Role::User);
+            last.map(|message| &message.content)
+        };
+        let text = self.config.reply.as_ref().or_else(asked).cloned().unwrap_or_default();
+        match &request.schema {
+            None => Ok(text),
+            Some(schema) => structured(schema, text, self.config.reply.is_some()),
+        }
+    }
+
+    fn usage(&self, request: &ModelRequest, answer: &str) -> Usage {
+        if let Some(fixed) = self.config.usage {
+            return Usage { input: fixed.input_tokens.into(), output: fixed.output_tokens.into(), cached: 0 };
+        }
+        let asked = request.messages.iter().map(|message| message.content.chars().count()).sum();
+        Usage { input: Usage::estimate(asked), output: Usage::estimate(answer.chars().count()), cached: 0 }
+    }
+
+    fn fail_if_due(&self) -> Result<(), ProviderError> {
+        let Some(error) = &self.config.error else { return Ok(()) };
+        let call = self.calls.fetch_add(1, Relaxed) + 1;
+        if call.is_multiple_of(error.every.max(1).into()) {
+            let status = StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return Err(ProviderError::acted_out(status, error.message.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl EchoStream {
+    pub(super) async fn next(&mut self) -> Option<ModelEvent> {
+        let event = self.events.pop_front()?;
+        if self.started && matches!(event, ModelEvent::Text(_)) {
+            sleep(self.delay).await;
+        }
+        self.started = true;
+        Some(event)
+    }
+}
+
+fn structured(schema: &Schema, text: String, configured: bool) -> Result<String, ProviderError> {
+    if configured && schema.check(&text).is_ok() {
+        return Ok(text);
+    }
+    schema.instance(&text).map(|instance| instance.to_string()).ok_or_else(|| {
+        ProviderError::new(ProviderErrorKind::Rejected, "the echo model finds no answer to this schema")
+    })
+}
+
+/// The text in pieces of `size` characters.
+fn chunks(text: &str, size: u32) -> impl Iterator<Item = String> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX).max(1);
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.char_indices().nth(size).map_or(rest.len(), |(end, _)| end);
+        let (piece, after) = rest.split_at(end);
+        rest = after;
+        (!piece.is_empty()).then(|| piece.to_owned())
+    })
+}
+
+fn milliseconds(count: u32) -> Duration {
+    Duration::from_millis(count.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vibectl_config::{EchoError, EchoUsage};
+
+    use super::*;
+    use crate::provider::Message;
+
+    fn ask(content: &str) -> ModelRequest {
+        let say = |role, content: &str| Message { role, content: content.to_owned() };
+        let messages =
+            vec![say(Role::System, "be brief"), say(Role::User, content), say(Role::Assistant, "ok")];
+        ModelRequest { messages, ..ModelRequest::default() }
+    }
+
+    fn text_of(completion: &Completion) -> &str {
+        match &completion.reply {
+            Reply::Text(text) => text,
+            Reply::Raw(..) => panic!("echo has no bytes of its own"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_the_last_user_message() {
+        let completion =
+            Echo::new(vibectl_config::Echo::default()).complete(&ask("hello")).await.expect("echo answers");
+
+        assert_eq!(text_of(&completion), "hello");
+        assert_eq!(completion.usage, Some(Usage { input: 3, output: 1, cached: 0 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_comes_in_pieces_of_whole_characters_with_the_delays_of_the_config() {
+        let config =
+            vibectl_config::Echo { delay_ms: 100, chunk_size: 2, chunk_delay_ms: 10, ..Default::default() };
+        let start = tokio::time::Instant::now();
+
+        let mut stream = Echo::new(config).stream(&ask("äöü")).await.expect("echo answers");
+
+        let mut events = Vec::new();
+        while let Some(event) = stream.next().await {
+            events.push(event);
+        }
+        let usage = Usage { input: 3, output: 1, cached: 0 };
+        assert_eq!(
+            events,
+            [ModelEvent::Text("äö".into()), ModelEvent::Text("ü".into()), ModelEvent::Usage(usage)]
+        );
+        assert_eq!(start.elapsed(), Duration::from_millis(110));
+    }
+
+    #[tokio::test]
+    async fn every_nth_call_fails_as_configured() {
+        let error = Some(EchoError { code: 429, message: "slow down".to_owned(), every: 2 });
+        let echo = Echo::new(vibectl_config::Echo { error, ..Default::default() });
+
+        echo.complete(&ask("1")).await.expect("the first succeeds");
+        let error = echo.complete(&ask("2")).await.expect_err("the second fails");
+        echo.complete(&ask("3")).await.expect("the third succeeds");
+
+        assert_eq!(error.to_string(), "slow down");
+        assert_eq!(error.kind, ProviderErrorKind::RateLimited { retry_after: None });
+    }
+
+    #[tokio::test]
+    async fn reply_and_usage_can_be_fixed() {
+        let usage = Some(EchoUsage { input_tokens: 7, output_tokens: 8 });
+        let config = vibectl_config::Echo { reply: Some("fixed".to_owned()), usage, ..Default::default() };
+
+        let completion = Echo::new(config).complete(&ask("hello")).await.expect("echo answers");
+
+        assert_eq!(text_of(&completion), "fixed");
+        assert_eq!(completion.usage, Some(Usage { input: 7, output: 8, cached: 0 }));
+    }
+
+    #[tokio::test]
+    async fn a_schema_gets_an_instance_or_the_configured_reply() {
+        let request = || {
+            let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+            ModelRequest { schema: Some(Schema::from_value(schema).expect("a good schema")), ..ask("hello") }
+        };
+        let config = vibectl_config::Echo { reply: Some(r#"{"b": 1}"#.to_owned()), ..Default::default() };
+
+        let made =
+            Echo::new(vibectl_config::Echo::default()).complete(&request()).await.expect("echo answers");
+        let configured = Echo::new(config).complete(&request()).await.expect("echo answers");
+
+        assert_eq!(text_of(&made), r#"{"a":"hello"}"#);
+        assert_eq!(text_of(&configured), r#"{"b": 1}"#);
+    }
+}

@@ -1,0 +1,89 @@
+//! The OpenAI chat completions dialect, spoken by OpenAI, vLLM, llama.cpp, Ollama, `LiteLLM` and most hosters.
+//!
+//! A request comes in one of two forms. A prompt is encoded, and its answer decoded to text. A caller's own chat body is
+//! sent on as it is but for the model's name, and the answer handed back byte for byte; it is only read along for its usage.
+
+mod body;
+mod decode;
+mod encode;
+mod stream;
+
+use std::time::Duration;
+
+use http::header;
+
+pub use self::{
+    body::{BadBody, ChatBody, ChatRequest},
+    stream::OpenAiStream,
+};
+use super::{
+    Completion, ModelRequest, ProviderError, Reply,
+    address::AddressRule,
+    client::{self, Client, Off, Settings},
+    sources::Sources,
+};
+
+const PATH: &str = "chat/completions";
+
+/// A server that speaks the dialect.
+#[derive(Debug)]
+pub(super) struct OpenAi {
+    client: Client,
+    output_cap: encode::OutputCap,
+}
+
+impl OpenAi {
+    pub(super) fn new(
+        provider: &vibectl_config::Provider,
+        config: &vibectl_config::OpenAi,
+        rule: AddressRule,
+        sources: &Sources<'_>,
+    ) -> Result<Self, Off> {
+        let client = Client::new(Settings {
+            base_url: &config.base_url,
+            key: sources.key(config)?,
+            ca: sources.ca(config)?,
+            connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
+            idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
+            rule,
+        })?;
+        let output_cap = encode::OutputCap::of_host(client.host());
+        Ok(Self { client, output_cap })
+    }
+
+    pub(super) async fn complete(
+        &self,
+        model: &str,
+        request: &ModelRequest,
+    ) -> Result<Completion, ProviderError> {
+        let body = match &request.chat_body {
+            Some(body) => body.for_provider(model, false),
+            None => encode::encode(model, request, false, self.output_cap)?,
+        };
+        let response = self.client.post(PATH, "application/json", body).await?;
+        let body = client::read_body(response).await?;
+        let answer = decode::answer(&body)?;
+        let reply = match request.chat_body {
+            Some(_) => Reply::Raw(body, answer.text.chars().count()),
+            None => Reply::Text(answer.text),
+        };
+        Ok(Completion { reply, usage: answer.usage })
+    }
+
+    pub(super) async fn stream(
+        &self,
+        model: &str,
+        request: &ModelRequest,
+    ) -> Result<OpenAiStream, ProviderError> {
+        let body = match &request.chat_body {
+            Some(body) => body.for_provider(model, true),
+            None => encode::encode(model, request, true, self.output_cap)?,
+        };
+        let response = self.client.post(PATH, "text/event-stream", body).await?;
+        let content_type = response.headers().get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes);
+        if !content_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {
+            return Err(ProviderError::bad_answer("the provider did not answer with a stream"));
+        }
+        Ok(OpenAiStream::new(response, request.chat_body.as_ref()))
+    }
+}
