@@ -16,19 +16,24 @@
 
 pub mod admin;
 pub mod auth;
+pub mod call;
 pub mod caller;
 pub mod cli;
+pub mod error;
 pub mod fleet;
 pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod parts;
+pub mod provider;
 pub mod reload;
+pub mod router;
 pub mod serve;
 pub mod service;
 pub mod settings;
 pub mod shutdown;
 pub mod state;
+pub mod structured;
 pub mod telemetry;
 pub mod tls;
 pub mod usage;

@@ -7,6 +7,8 @@ pub mod files;
 pub mod immovable;
 pub mod places;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use vibectl_config::mount::{Part, RevisionKey};
 use vibectl_config::{Config, Notice};
 
 use crate::parts::{Files, Parts};
+use crate::provider::sources::Sources;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
 use crate::settings::{Mistakes, Settings};
 use crate::state::{Active, Shared};
@@ -123,7 +126,7 @@ impl Reloader {
             Part::Tls => self.apply_tls(files),
             Part::ClientCa => self.apply_client_ca(files),
             Part::Providers => {
-                self.shared.active.store(Arc::new(active(&self.shared.config(), files)));
+                self.swap(active(&self.shared.config(), files));
                 Ok(())
             }
         }
@@ -136,7 +139,7 @@ impl Reloader {
         let mut providers = Watched::new(Part::Providers, places::providers(&config.providers));
         let (seen, provider_files) = providers.files.read().map_err(|error| error.to_string())?;
         providers.seen = Some(seen);
-        self.shared.active.store(Arc::new(active(&config, &provider_files)));
+        self.swap(active(&config, &provider_files));
         self.shared.parts.in_force(Part::Providers, &provider_files);
         self.level.set(config.server.log_level);
         self.watched.retain(|watched| watched.part != Part::Providers);
@@ -154,6 +157,16 @@ impl Reloader {
         }
         self.shared.parts.in_force(Part::Access, &accepted.in_force);
         Err(accepted.problems.join("; "))
+    }
+
+    /// A provider that cannot be called costs its own calls only.
+    fn swap(&self, active: Active) {
+        for provider in active.router.providers() {
+            if let Some(reason) = provider.off_reason() {
+                tracing::warn!(provider = provider.name(), reason, "provider is off");
+            }
+        }
+        self.shared.active.store(Arc::new(active));
     }
 
     /// The first certificate opens the port; further ones replace it.
@@ -210,8 +223,12 @@ impl Reloader {
 }
 
 /// What follows from this config and these files of providers.
-fn active(config: &Arc<Config>, _provider_files: &Files) -> Active {
-    Active::new(Arc::clone(config))
+fn active(config: &Arc<Config>, provider_files: &Files) -> Active {
+    let file = |path: &Path| {
+        let content = provider_files.get(&places::provider_file(path)).cloned();
+        content.ok_or_else(|| io::ErrorKind::NotFound.into())
+    };
+    Active::new(Arc::clone(config), &Sources { file: &file, ..Sources::of_process() })
 }
 
 /// The files of a part and their last known state.

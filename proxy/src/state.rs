@@ -17,6 +17,8 @@ use crate::limits::effective::Effective;
 use crate::limits::{Demand, Limiter, Permit, Refused};
 use crate::metrics::Metrics;
 use crate::parts::Parts;
+use crate::provider::sources::Sources;
+use crate::router::Router;
 use crate::service::health::Health;
 use crate::shutdown::Shutdown;
 use crate::tls::TlsState;
@@ -27,12 +29,15 @@ use crate::usage::{Usage, UsageBook};
 pub struct Active {
     /// The config in force.
     pub config: Arc<Config>,
+    /// Its models and providers.
+    pub router: Router,
 }
 
 impl Active {
-    /// What follows from a config.
-    pub fn new(config: Arc<Config>) -> Self {
-        Self { config }
+    /// What follows from a config and from the files and variables that it names.
+    pub fn new(config: Arc<Config>, sources: &Sources<'_>) -> Self {
+        let router = Router::new(&config, sources);
+        Self { config, router }
     }
 }
 

@@ -16,6 +16,7 @@ use vibectl_config::{Access, Config, mount};
 use vibectl_server::auth;
 use vibectl_server::caller::Caller;
 use vibectl_server::parts::{Files, Parts};
+use vibectl_server::provider::sources::Sources;
 use vibectl_server::service;
 use vibectl_server::state::{Active, Shared, unix_now};
 use vibectl_token::standalone::Secret;
@@ -27,7 +28,7 @@ use vibectl_token::{
 const PROXY: &str = "0a5e9b7c";
 
 fn shared() -> Arc<Shared> {
-    Arc::new(Shared::new(Active::new(Arc::new(Config::default())), Parts::new(None)))
+    Arc::new(Shared::new(Active::new(Arc::new(Config::default()), &Sources::of_process()), Parts::new(None)))
 }
 
 fn row(uid: &str) -> Row {

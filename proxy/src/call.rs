@@ -1,0 +1,141 @@
+//! One call from its caller to a provider and back: limits, route, provider, usage.
+//!
+//! Whatever happens, the permit is given back and the usage booked exactly once: when the answer is complete, when it fails,
+//! and when the caller goes away, which is a future or a stream that is dropped. A provider is left for the next one only
+//! while nothing of its answer has been handed on.
+
+mod attempt;
+mod settlement;
+mod stream;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use vibectl_token::table::Scope;
+
+pub use self::stream::{CallStream, Event};
+use self::{attempt::first_good, settlement::Settlement};
+use crate::{
+    caller::Caller,
+    error::CallError,
+    limits::Demand,
+    provider::{ModelRequest, Reply},
+    router::Route,
+    service::deadline::MAX_CALL,
+    state::Shared,
+    usage::Usage,
+};
+
+/// Longest text of an answer: one message of 4 MiB, the default limit of gRPC clients, less room for what is around it.
+pub const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024 - 16 * 1024;
+
+/// What a caller wants.
+#[derive(Debug)]
+pub struct CallRequest {
+    /// The model by name or alias; absent or empty means the default.
+    pub model: Option<String>,
+    /// What the model is asked.
+    pub prompt: ModelRequest,
+    /// Characters of the prompt, for the limit on them.
+    pub input_length: usize,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub reply: Reply,
+    /// What it took.
+    pub summary: Summary,
+}
+
+/// What a call took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The name of the model that answered, as callers see it.
+    pub model: Arc<str>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Tokens of the prompt that the provider had seen before.
+    pub cached_tokens: u64,
+    /// Time from the request to the last of the answer.
+    pub duration: Duration,
+    /// Providers that failed before one answered.
+    pub retries: u32,
+}
+
+/// The whole answer to a call.
+pub async fn execute(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    request: CallRequest,
+) -> Result<Answer, CallError> {
+    let mut begun = begin(shared, caller, &request, false)?;
+    let CallRequest { prompt, .. } = request;
+    let answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, async |target| {
+        target.provider.complete(&target.model, &prompt).await
+    });
+    let (_, completion) = answered.await?;
+    let settlement = &mut begun.settlement;
+    settlement.answered();
+    settlement.reported(completion.usage);
+    match &completion.reply {
+        Reply::Raw(_, chars) => settlement.said(*chars),
+        Reply::Text(text) => {
+            settlement.said(text.chars().count());
+            check_length(text.len())?;
+            prompt.schema.as_ref().map_or(Ok(()), |schema| schema.check(text))?;
+        }
+    }
+    Ok(Answer { reply: completion.reply, summary: begun.settlement.complete(begun.route.model) })
+}
+
+/// The answer to a call as it comes. Ready with the first piece of it, so that a failure before is an error here.
+pub async fn stream(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    request: CallRequest,
+) -> Result<CallStream, CallError> {
+    let mut begun = begin(shared, caller, &request, true)?;
+    let CallRequest { prompt, .. } = request;
+    let opened = first_good(&begun.route, &mut begun.settlement, begun.deadline, async |target| {
+        stream::open(target, &prompt).await
+    });
+    let (target, opened) = opened.await?;
+    Ok(CallStream::new(opened, target, prompt.schema, begun))
+}
+
+/// A call that was let through.
+struct Begun {
+    route: Route,
+    settlement: Settlement,
+    deadline: Instant,
+}
+
+fn begin(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    request: &CallRequest,
+    stream: bool,
+) -> Result<Begun, CallError> {
+    let started = Instant::now();
+    if !caller.scopes.contains(Scope::Execute) {
+        return Err(CallError::NotAllowed);
+    }
+    let permit = shared.admit(caller, Demand { input_length: request.input_length, stream })?;
+    let settlement = Settlement::new(shared, caller, permit, started, request.input_length);
+    let active = shared.active.load();
+    let route = active.router.route(caller, request.model.as_deref(), active.router.draw())?;
+    let permitted = shared.limits_of(caller).request_timeout().unwrap_or(MAX_CALL).min(MAX_CALL);
+    let own = started + permitted;
+    let deadline = request.deadline.map_or(own, |callers| callers.min(own));
+    Ok(Begun { route, settlement, deadline })
+}
+
+fn check_length(bytes: usize) -> Result<(), CallError> {
+    if bytes > MAX_TEXT_BYTES { Err(CallError::AnswerTooLong { limit: MAX_TEXT_BYTES }) } else { Ok(()) }
+}

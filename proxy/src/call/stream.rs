@@ -1,0 +1,150 @@
+//! The answer to a call, piece by piece.
+
+use std::{sync::Arc, time::Instant};
+
+use futures::{Stream, stream};
+use tokio::time::{self, timeout_at};
+
+use super::{Begun, Settlement, Summary, attempt, check_length};
+use crate::{
+    error::CallError,
+    provider::{ModelEvent, ModelRequest, ModelStream, ProviderError, Usage},
+    router::Target,
+    structured::Schema,
+};
+
+use bytes::Bytes;
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub enum Event {
+    /// Some of the model's words.
+    Text(String),
+    /// A piece of the provider's own response to the caller's own request.
+    Raw(Bytes),
+    /// The answer is complete; the last event.
+    Done(Summary),
+}
+
+/// The rest of an answer. Dropping it ends the upstream call and books what it took.
+#[derive(Debug)]
+pub struct CallStream(Option<Open>);
+
+/// A stream that has begun well.
+#[derive(Debug)]
+pub(super) struct Opened {
+    source: ModelStream,
+    first: Option<ModelEvent>,
+    usage: Option<Usage>,
+}
+
+#[derive(Debug)]
+struct Open {
+    source: ModelStream,
+    first: Option<ModelEvent>,
+    settlement: Settlement,
+    deadline: Instant,
+    target: Arc<Target>,
+    model: Arc<str>,
+    promised: Option<Promised>,
+}
+
+/// A schema that the answer has to satisfy, and the answer so far.
+#[derive(Debug)]
+struct Promised {
+    schema: Schema,
+    text: String,
+}
+
+/// Asks the target for a stream and waits for the first piece of its answer.
+pub(super) async fn open(target: &Target, prompt: &ModelRequest) -> Result<Opened, ProviderError> {
+    let mut source = target.provider.stream(&target.model, prompt).await?;
+    let mut usage = None;
+    loop {
+        match source.next().await.transpose()? {
+            Some(ModelEvent::Usage(reported)) => usage = Some(reported),
+            first => return Ok(Opened { source, first, usage }),
+        }
+    }
+}
+
+impl CallStream {
+    pub(super) fn new(opened: Opened, target: Arc<Target>, schema: Option<Schema>, begun: Begun) -> Self {
+        let Opened { source, first, usage } = opened;
+        let Begun { route, mut settlement, deadline } = begun;
+        settlement.reported(usage);
+        let promised = schema.map(|schema| Promised { schema, text: String::new() });
+        Self(Some(Open { source, first, settlement, deadline, target, model: route.model, promised }))
+    }
+
+    /// The next piece; `None` after [`Event::Done`] or an error.
+    pub async fn next(&mut self) -> Option<Result<Event, CallError>> {
+        let next = self.0.as_mut()?.next().await;
+        match next {
+            Ok(Some(event)) => Some(Ok(event)),
+            Ok(None) => self.0.take().map(|open| open.finish().map(Event::Done)),
+            Err(error) => {
+                // The provider's connection and the permit go now, however long the caller keeps this.
+                self.0 = None;
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// As a stream for the fronts.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Event, CallError>> + Send + 'static {
+        stream::unfold(self, async |mut rest| rest.next().await.map(|event| (event, rest)))
+    }
+}
+
+impl Open {
+    async fn next(&mut self) -> Result<Option<Event>, CallError> {
+        loop {
+            let event = match self.first.take() {
+                Some(first) => Some(first),
+                None => self.read().await?,
+            };
+            return Ok(match event {
+                Some(ModelEvent::Usage(usage)) => {
+                    self.settlement.reported(Some(usage));
+                    continue;
+                }
+                Some(ModelEvent::Text(text)) => {
+                    self.settlement.said(text.chars().count());
+                    if let Some(promised) = &mut self.promised {
+                        promised.text.push_str(&text);
+                        check_length(promised.text.len())?;
+                    }
+                    Some(Event::Text(text))
+                }
+                Some(ModelEvent::Raw(bytes, chars)) => {
+                    self.settlement.said(chars);
+                    // What the caller asked its provider for is between the two.
+                    self.promised = None;
+                    Some(Event::Raw(bytes))
+                }
+                None => None,
+            });
+        }
+    }
+
+    async fn read(&mut self) -> Result<Option<ModelEvent>, CallError> {
+        let Ok(event) = timeout_at(time::Instant::from_std(self.deadline), self.source.next()).await else {
+            self.settlement.late();
+            return Err(CallError::DeadlineExceeded);
+        };
+        event.transpose().map_err(|error| {
+            self.settlement.failed(error.kind.label());
+            attempt::log(&self.target, &error);
+            attempt::failed(&self.target, error)
+        })
+    }
+
+    fn finish(mut self) -> Result<Summary, CallError> {
+        self.settlement.answered();
+        if let Some(Promised { schema, text }) = &self.promised {
+            schema.check(text)?;
+        }
+        Ok(self.settlement.complete(self.model))
+    }
+}

@@ -1,0 +1,177 @@
+//! Why a call was not answered, and the one place that says what callers of each front are told.
+//!
+//! In gRPC, limits, deadlines and malformed requests are statuses; what concerns models and providers is a message in an
+//! answer with status OK, as clients of the contract expect. In HTTP everything is an error object of the OpenAI dialect.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use thiserror::Error;
+use tonic::Code;
+
+use crate::{
+    limits::{LimitKind, Refused},
+    provider::{ProviderError, ProviderErrorKind},
+    router::NoRoute,
+    structured::Unsatisfied,
+};
+
+/// A call that was not answered. `Display` is what the caller reads.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The credential does not allow this kind of call.
+    #[error("this token may not do that")]
+    NotAllowed,
+    /// The request makes no sense.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// The field that is wrong.
+        param: Option<&'static str>,
+    },
+    /// A limit refused it.
+    #[error(transparent)]
+    Limited(#[from] Refused),
+    /// No model for it.
+    #[error(transparent)]
+    NoRoute(#[from] NoRoute),
+    /// Every provider failed; this is how the last one did.
+    #[error("provider {provider}: {error}")]
+    Provider {
+        /// Its name in the config.
+        provider: String,
+        /// What went wrong.
+        error: ProviderError,
+    },
+    /// The answer is not what the schema asks for.
+    #[error("the model's answer does not satisfy the schema: {0}")]
+    Unsatisfied(#[from] Unsatisfied),
+    /// The answer does not fit into one message.
+    #[error("the model's answer is longer than {limit} bytes")]
+    AnswerTooLong {
+        /// What fits.
+        limit: usize,
+    },
+    /// Time is up.
+    #[error("the call took longer than permitted")]
+    DeadlineExceeded,
+}
+
+/// What callers are told, besides the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// In gRPC.
+    pub grpc: Grpc,
+    /// In HTTP.
+    pub http: StatusCode,
+    /// `type` of the error object in HTTP.
+    pub kind: &'static str,
+    /// `code` of the error object in HTTP.
+    pub code: Option<&'static str>,
+}
+
+/// How a gRPC caller is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grpc {
+    /// With the status of the call.
+    Status(Code),
+    /// With an error code in the answer.
+    Message(&'static str),
+}
+
+const EXECUTION_FAILED: Grpc = Grpc::Message("EXECUTION_FAILED");
+const INVALID: &str = "invalid_request_error";
+const SERVER: &str = "server_error";
+
+impl CallError {
+    /// The one map.
+    pub fn told(&self) -> Told {
+        let told = |grpc, http, kind, code| Told { grpc, http, kind, code };
+        match self {
+            Self::NotAllowed => told(
+                Grpc::Status(Code::PermissionDenied),
+                StatusCode::FORBIDDEN,
+                INVALID,
+                Some("not_allowed"),
+            ),
+            Self::Invalid { .. } => {
+                told(Grpc::Status(Code::InvalidArgument), StatusCode::BAD_REQUEST, INVALID, None)
+            }
+            Self::Limited(Refused { kind: LimitKind::Input, .. }) => told(
+                Grpc::Status(Code::ResourceExhausted),
+                StatusCode::PAYLOAD_TOO_LARGE,
+                INVALID,
+                Some("string_above_max_length"),
+            ),
+            Self::Limited(_) => told(
+                Grpc::Status(Code::ResourceExhausted),
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                Some("rate_limit_exceeded"),
+            ),
+            Self::NoRoute(NoRoute::NoModel) => {
+                told(Grpc::Message("NO_MODEL"), StatusCode::BAD_REQUEST, INVALID, Some("model_required"))
+            }
+            Self::NoRoute(NoRoute::ModelNotFound(_)) => told(
+                Grpc::Message("MODEL_NOT_FOUND"),
+                StatusCode::NOT_FOUND,
+                INVALID,
+                Some("model_not_found"),
+            ),
+            Self::NoRoute(NoRoute::NoTarget) => {
+                told(EXECUTION_FAILED, StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("no_provider"))
+            }
+            Self::Provider { error, .. } => of_provider(error),
+            Self::Unsatisfied(_) => {
+                told(EXECUTION_FAILED, StatusCode::BAD_GATEWAY, SERVER, Some("schema_not_satisfied"))
+            }
+            Self::AnswerTooLong { .. } => {
+                told(EXECUTION_FAILED, StatusCode::BAD_GATEWAY, SERVER, Some("answer_too_long"))
+            }
+            Self::DeadlineExceeded => told(
+                Grpc::Status(Code::DeadlineExceeded),
+                StatusCode::GATEWAY_TIMEOUT,
+                SERVER,
+                Some("timeout"),
+            ),
+        }
+    }
+
+    /// When it makes sense to try again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Limited(refused) => Some(refused.retry_after).filter(|wait| !wait.is_zero()),
+            Self::Provider {
+                error: ProviderError { kind: ProviderErrorKind::RateLimited { retry_after }, .. },
+                ..
+            } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The field of the request that is wrong.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            Self::Invalid { param, .. } => *param,
+            Self::NoRoute(_) => Some("model"),
+            _ => None,
+        }
+    }
+}
+
+/// A provider that refuses our key is our trouble: 401 and 403 are only ever about the caller's own credential.
+fn of_provider(error: &ProviderError) -> Told {
+    let (http, kind, code) = match error.kind {
+        ProviderErrorKind::Rejected => (StatusCode::BAD_REQUEST, INVALID, error.code),
+        ProviderErrorKind::RateLimited { .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("provider_rate_limit_exceeded"))
+        }
+        ProviderErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("provider_timeout")),
+        ProviderErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, SERVER, Some("provider_bad_answer")),
+        ProviderErrorKind::Unavailable | ProviderErrorKind::Auth => {
+            (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("provider_unavailable"))
+        }
+    };
+    Told { grpc: EXECUTION_FAILED, http, kind, code }
+}
