@@ -1,12 +1,16 @@
 //! Name constraints (RFC 5280, section 4.2.1.10): what a CA may issue for.
 //!
-//! Built so that a CA for a few names is good for nothing else:
+//! Built so that a CA for a few names is good for nothing else, as far as the clients of this world allow:
 //!
-//! - a kind of name (DNS, IP) that is not permitted at all is excluded as a whole, because RFC 5280 leaves a kind without
-//!   any constraint free;
-//! - a permitted DNS name permits all names below it. For a name of one label that would be a whole top-level domain (think
-//!   of a Service called `com`), so what is below it is excluded, unless it is permitted in its own right. The leading dot
-//!   that says "below, not itself" is understood by OpenSSL, `BoringSSL`, Go and webpki.
+//! - A kind of name (DNS, IP) that is not permitted at all is excluded as a whole, because RFC 5280 leaves a kind without any
+//!   constraint free.
+//! - A permitted DNS name permits all names below it. For a name of one label that would be a whole top-level domain (think of
+//!   a Service called `com`), so what is below it is excluded, unless it is permitted in its own right. The leading dot that
+//!   says "below, not itself" is understood by OpenSSL, `BoringSSL`, Go and webpki.
+//! - **Addresses are either excluded as a whole or not constrained at all.** `BoringSSL`, and so every gRPC client in C++,
+//!   Python and Ruby, refuses each chain in which the leaf has an address and a CA has any constraint on addresses
+//!   ("unsupported name constraint type", seen with grpcio 1.85). A CA for a proxy that is called by address can therefore
+//!   issue for any address; its DNS names stay constrained.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,13 +22,10 @@ use crate::{
     names::{Name, Names},
 };
 
-/// Constraints that permit these names (and, for DNS names of several labels, what is below them) and nothing else.
+/// Constraints that permit these names and, for DNS names of several labels, what is below them.
 pub(crate) fn for_names(names: &Names) -> NameConstraints {
     let hosts: Vec<&str> = names.iter().filter_map(host).collect();
-    let addresses: Vec<IpAddr> = names.iter().filter_map(ip).collect();
-    let permitted_dns = hosts.iter().map(|host| GeneralSubtree::DnsName((*host).to_owned()));
-    let permitted_ips =
-        addresses.iter().map(|address| subnet(*address, if address.is_ipv4() { 32 } else { 128 }));
+    let permitted = hosts.iter().map(|host| GeneralSubtree::DnsName((*host).to_owned()));
 
     let mut excluded: Vec<_> = hosts
         .iter()
@@ -36,14 +37,11 @@ pub(crate) fn for_names(names: &Names) -> NameConstraints {
     if hosts.is_empty() {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
-    if addresses.is_empty() {
-        excluded.push(subnet(Ipv4Addr::UNSPECIFIED.into(), 0));
-        excluded.push(subnet(Ipv6Addr::UNSPECIFIED.into(), 0));
+    if !names.iter().any(|name| matches!(name, Name::Ip(_))) {
+        excluded.push(every_address(Ipv4Addr::UNSPECIFIED.into()));
+        excluded.push(every_address(Ipv6Addr::UNSPECIFIED.into()));
     }
-    NameConstraints {
-        permitted_subtrees: permitted_dns.chain(permitted_ips).collect(),
-        excluded_subtrees: excluded,
-    }
+    NameConstraints { permitted_subtrees: permitted.collect(), excluded_subtrees: excluded }
 }
 
 /// True when the certificate's constraints, if it has any, allow the name.
@@ -104,15 +102,9 @@ fn host(name: &Name) -> Option<&str> {
     }
 }
 
-fn ip(name: &Name) -> Option<IpAddr> {
-    match name {
-        Name::Dns(_) => None,
-        Name::Ip(address) => Some(*address),
-    }
-}
-
-fn subnet(address: IpAddr, prefix: u8) -> GeneralSubtree {
-    GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, prefix))
+/// All addresses of the family of this one.
+fn every_address(family: IpAddr) -> GeneralSubtree {
+    GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(family, 0))
 }
 
 #[cfg(test)]

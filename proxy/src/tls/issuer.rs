@@ -71,7 +71,7 @@ impl CaIssuer {
                 tracing::info!(not_after = %facts.lifetime.not_after, serial = facts.serial, "certificate renewed");
             }
             Err(error) => {
-                tracing::error!(error, "failed to renew the certificate; the old one stays in force")
+                tracing::error!(error, "failed to renew the certificate; the old one stays in force");
             }
         }
     }

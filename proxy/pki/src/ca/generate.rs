@@ -62,6 +62,9 @@ impl Ca {
 
     /// A self-signed CA that can issue leaves for these names (and names below them) and for nothing else.
     ///
+    /// Addresses are all or none: with one among the names any address can be issued for, because `BoringSSL` refuses chains
+    /// with constraints on addresses.
+    ///
     /// The common name is followed by the first digits of the key identifier, so that an old and a new CA of one proxy
     /// never share a subject.
     pub fn constrained(
