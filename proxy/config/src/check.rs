@@ -1,6 +1,6 @@
 //! What ties sections together: names that have to exist, names that must not exist twice, keys that exclude each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     decode::{MODEL_NAME, Report, is_model_name, join},
@@ -64,13 +64,13 @@ fn check_routes(config: &Config, report: &Report) {
     if !report.is_clean("providers") {
         return;
     }
+    let known: BTreeSet<&str> = config.providers.iter().map(|provider| provider.name.as_str()).collect();
     for (index, model) in config.models.iter().enumerate() {
         for (route, to) in model.routes.iter().enumerate().filter(|(_, to)| !to.provider.is_empty()) {
-            if config.provider(&to.provider).is_none() {
-                let names = config.providers.iter().map(|provider| provider.name.as_str());
+            if !known.contains(to.provider.as_str()) {
                 report.mistake_at(
                     &format!("models[{index}].routes[{route}].provider"),
-                    format!("no provider is called {:?}; known: {}", to.provider, listing(names)),
+                    format!("no provider is called {:?}; known: {}", to.provider, listing(&known)),
                 );
             }
         }
@@ -78,15 +78,20 @@ fn check_routes(config: &Config, report: &Report) {
 }
 
 fn check_aliases(config: &Config, report: &Report) {
-    let named = |name: &str| config.models.iter().find(|model| model.is_called(name));
+    let models_are_known = report.is_clean("models");
+    let models: BTreeMap<&str, &str> = config
+        .models
+        .iter()
+        .flat_map(|model| model.names().map(|name| (name, model.name.as_str())))
+        .collect();
     for (alias, target) in &config.model_aliases {
         let key = join("model_aliases", alias);
         if !is_model_name(alias) {
             report.mistake_at(&key, format!("the key must be {MODEL_NAME}"));
-        } else if let Some(model) = named(alias) {
-            report.mistake_at(&key, format!("the model {} has this name already", model.name));
+        } else if let Some(model) = models.get(alias.as_str()) {
+            report.mistake_at(&key, format!("the model {model} has this name already"));
         }
-        if report.is_clean("models") && named(target).is_none() {
+        if models_are_known && !target.is_empty() && !models.contains_key(target.as_str()) {
             report.mistake_at(&key, unknown_model(config, target));
         }
     }
@@ -150,17 +155,16 @@ fn check_ports(config: &Config, report: &Report) {
 }
 
 fn unknown_model(config: &Config, name: &str) -> String {
-    let names = config.models.iter().map(|model| model.name.as_str());
-    format!("no model is called {name:?}; known: {}", listing(names))
+    let names: BTreeSet<&str> =
+        config.models.iter().map(|model| model.name.as_str()).take(SHOWN + 1).collect();
+    format!("no model is called {name:?}; known: {}", listing(&names))
 }
 
-/// A few names, and how many more there are.
-fn listing<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 10;
-    let names: Vec<&str> = names.collect();
+/// How many names are shown to somebody who used an unknown one.
+const SHOWN: usize = 10;
+
+/// A few names.
+fn listing(names: &BTreeSet<&str>) -> String {
     let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
+    if names.len() > SHOWN { shown + ", ..." } else { shown }
 }

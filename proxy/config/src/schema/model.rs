@@ -45,9 +45,14 @@ impl Model {
         model
     }
 
+    /// Everything that the model answers to: its name first, then its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.name).chain(&self.aliases).map(String::as_str)
+    }
+
     /// Whether this is the model's name or one of its aliases.
     pub fn is_called(&self, name: &str) -> bool {
-        self.name == name || self.aliases.iter().any(|alias| alias == name)
+        self.names().any(|known| known == name)
     }
 }
 
