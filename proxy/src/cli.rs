@@ -5,8 +5,10 @@
 
 pub mod ca;
 pub mod certificate_agent;
+mod environment;
 pub mod health;
 pub mod outcome;
+pub mod serve;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -26,6 +28,16 @@ struct Cli {
 /// Every command; the file of its arguments also runs it.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve as the config says
+    Serve(serve::Serve),
+    /// Serve without TLS, on this machine only unless told otherwise
+    ServeInsecure(serve::ServeInsecure),
+    /// Serve with a certificate of your own
+    ServeCustom(serve::ServeCustom),
+    /// Serve with a certificate from a private CA, issued at the start
+    ServeCa(serve::ServeCa),
+    /// Serve with a certificate from an ACME server (not available yet)
+    ServeAcme(serve::ServeAcme),
     /// Make and look after a private CA
     Ca(ca::Ca),
     /// Keep a fresh certificate in a folder; the init container of a proxy pod
@@ -46,6 +58,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Serve(serve) => serve.run(),
+            Self::ServeInsecure(serve) => serve.run(),
+            Self::ServeCustom(serve) => serve.run(),
+            Self::ServeCa(serve) => serve.run(),
+            Self::ServeAcme(serve) => serve.run(),
             Self::Ca(ca) => ca.run(),
             Self::CertificateAgent(agent) => agent.run(),
             Self::Health(health) => health.run(),

@@ -13,9 +13,12 @@ use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, REVISION_KEY_FI
 use vibectl_config::{Fleet as Config, MinVersion};
 use vibectl_pki::CertificateFacts;
 use vibectl_proto::fleet::v1::fleet_server::{Fleet, FleetServer};
-use vibectl_proto::fleet::v1::{Certificate, PartInForce, ReportRequest, ReportResponse, TokenUsage};
+use vibectl_proto::fleet::v1::{
+    Certificate, PartInForce, ProviderState, ReportRequest, ReportResponse, TokenUsage,
+};
 
 use crate::listener::tls::Security;
+use crate::provider::Provider;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
 use crate::settings::Mistakes;
 use crate::state::Shared;
@@ -161,10 +164,20 @@ fn report(shared: &Shared) -> ReportResponse {
         parts: parts.collect(),
         certificate: shared.tls.get().map(|state| certificate(&state.facts())),
         usage: usage.collect(),
-        providers: Vec::new(),
-        rejected_rows: 0,
+        providers: providers(shared),
+        rejected_rows: shared.parts.rejected_row_count(),
         draining: shared.shutdown.is_draining(),
     }
+}
+
+fn providers(shared: &Shared) -> Vec<ProviderState> {
+    let active = shared.active.load();
+    let state = |provider: &Arc<Provider>| ProviderState {
+        name: provider.name().to_owned(),
+        available: provider.off_reason().is_none(),
+        reason: provider.off_reason().unwrap_or_default().to_owned(),
+    };
+    active.router.providers().iter().map(state).collect()
 }
 
 fn certificate(facts: &CertificateFacts) -> Certificate {

@@ -1,6 +1,7 @@
 //! Which mounted content is in force, and why newer content is not: what the fleet report and the metrics tell.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use vibectl_config::mount::{self, Part, RevisionKey};
@@ -22,12 +23,13 @@ pub struct PartState {
 pub struct Parts {
     key: Option<RevisionKey>,
     states: Mutex<BTreeMap<Part, PartState>>,
+    rejected_rows: AtomicU32,
 }
 
 impl Parts {
     /// Nothing in force. Without a key (outside a cluster) there are no revisions.
     pub fn new(key: Option<RevisionKey>) -> Self {
-        Self { key, states: Mutex::default() }
+        Self { key, ..Self::default() }
     }
 
     /// Notes that this content was put in force.
@@ -39,6 +41,16 @@ impl Parts {
     /// Notes why the newest content of a part is not in force.
     pub fn rejected(&self, part: Part, reason: &str) {
         self.change(part, |state| reason.clone_into(&mut state.rejected));
+    }
+
+    /// Notes how many rows of the access table were refused.
+    pub fn rejected_rows(&self, rows: usize) {
+        self.rejected_rows.store(u32::try_from(rows).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    /// Rows of the access table that were refused, each of which costs only itself.
+    pub fn rejected_row_count(&self) -> u32 {
+        self.rejected_rows.load(Relaxed)
     }
 
     /// All parts that were ever noted, in the order of [`Part`].

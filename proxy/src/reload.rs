@@ -93,11 +93,11 @@ impl Reloader {
         let mut rejected = Vec::new();
         for (part, read) in changed {
             let outcome = match read {
-                Ok(files) => self.apply(part, &files).map(|()| self.shared.parts.in_force(part, &files)),
-                Err(error) => Err(error.to_string()),
+                Ok(files) => self.apply(part, files),
+                Err(error) => Outcome::refused(error.to_string()),
             };
-            self.note(part, outcome.as_ref().err());
-            rejected.extend(outcome.err().map(|reason| Rejected { part, reason }));
+            self.note(part, &outcome);
+            rejected.extend(outcome.problem.map(|reason| Rejected { part, reason }));
         }
         rejected
     }
@@ -119,17 +119,26 @@ impl Reloader {
         }
     }
 
-    fn apply(&mut self, part: Part, files: &Files) -> Result<(), String> {
+    fn apply(&mut self, part: Part, files: Files) -> Outcome {
         match part {
-            Part::Config => self.apply_config(files),
-            Part::Access => self.apply_access(files),
-            Part::Tls => self.apply_tls(files),
-            Part::ClientCa => self.apply_client_ca(files),
+            Part::Config => Outcome::whole(self.apply_config(&files), files),
+            Part::Access => self.apply_access(&files),
+            Part::Tls => Outcome::whole(self.apply_tls(&files), files),
+            Part::ClientCa => Outcome::whole(self.apply_client_ca(&files), files),
             Part::Providers => {
-                self.swap(active(&self.shared.config(), files));
-                Ok(())
+                self.swap(active(&self.shared.config(), &files));
+                Outcome::whole(Ok(()), files)
             }
         }
+    }
+
+    /// The only part that can be in force by halves: a file or a row that cannot be read costs only itself.
+    fn apply_access(&mut self, files: &Files) -> Outcome {
+        let Some(access) = &self.shared.config().access else { return Outcome::default() };
+        let accepted = self.shared.auth.require_row(access, files);
+        self.shared.parts.rejected_rows(accepted.rejected_rows);
+        let problem = (!accepted.problems.is_empty()).then(|| accepted.problems.join("; "));
+        Outcome { in_force: Some(accepted.in_force), problem }
     }
 
     fn apply_config(&mut self, files: &Files) -> Result<(), String> {
@@ -145,18 +154,6 @@ impl Reloader {
         self.watched.retain(|watched| watched.part != Part::Providers);
         self.watched.push(providers);
         Ok(())
-    }
-
-    /// A file that cannot be used leaves its last good content in force, and the rest of the new content counts.
-    fn apply_access(&self, files: &Files) -> Result<(), String> {
-        let config = self.shared.config();
-        let Some(access) = &config.access else { return Ok(()) };
-        let accepted = self.shared.auth.require_row(access, files);
-        if accepted.problems.is_empty() {
-            return Ok(());
-        }
-        self.shared.parts.in_force(Part::Access, &accepted.in_force);
-        Err(accepted.problems.join("; "))
     }
 
     /// A provider that cannot be called costs its own calls only.
@@ -204,13 +201,16 @@ impl Reloader {
         }
     }
 
-    fn note(&self, part: Part, rejected: Option<&String>) {
-        let metrics = &self.shared.metrics;
-        let outcome = if rejected.is_some() { "rejected" } else { "applied" };
-        metrics.reloads.with([part.as_str(), outcome]).add(1);
-        metrics.part_rejected.with([part.as_str()]).set(rejected.is_some().into());
-        if let Some(reason) = rejected {
-            self.shared.parts.rejected(part, reason);
+    fn note(&self, part: Part, outcome: &Outcome) {
+        let Self { shared, .. } = self;
+        if let Some(files) = &outcome.in_force {
+            shared.parts.in_force(part, files);
+        }
+        let label = if outcome.problem.is_some() { "rejected" } else { "applied" };
+        shared.metrics.reloads.with([part.as_str(), label]).add(1);
+        shared.metrics.part_rejected.with([part.as_str()]).set(outcome.problem.is_some().into());
+        if let Some(reason) = &outcome.problem {
+            shared.parts.rejected(part, reason);
             tracing::error!(
                 part = part.as_str(),
                 reason,
@@ -219,6 +219,26 @@ impl Reloader {
         } else {
             tracing::info!(part = part.as_str(), "put new content in force");
         }
+    }
+}
+
+/// What became of new content.
+#[derive(Debug, Default)]
+struct Outcome {
+    in_force: Option<Files>,
+    problem: Option<String>,
+}
+
+impl Outcome {
+    fn whole(applied: Result<(), String>, files: Files) -> Self {
+        match applied {
+            Ok(()) => Self { in_force: Some(files), problem: None },
+            Err(problem) => Self::refused(problem),
+        }
+    }
+
+    fn refused(problem: String) -> Self {
+        Self { in_force: None, problem: Some(problem) }
     }
 }
 

@@ -15,14 +15,14 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::task::JoinSet;
 
-use crate::cli::outcome::{Failure, chain};
+use crate::cli::outcome::Failure;
 use crate::fleet;
 use crate::listener::tls::Security;
 use crate::listener::{self, Listener};
 use crate::reload::{Reloader, Started};
 use crate::serve::certificates::{Certificates, Plan};
 use crate::service::panics;
-use crate::settings::{Settings, TlsOverride};
+use crate::settings::Settings;
 use crate::state::Shared;
 use crate::{service, shutdown, telemetry};
 
@@ -38,18 +38,15 @@ pub struct Start {
 /// Serves until a signal, from a thread without a runtime.
 pub fn run(start: Start) -> Result<(), Failure> {
     let Start { settings, certificates } = start;
-    let insecure = settings.overrides.tls == TlsOverride::Off;
+    let insecure = settings.insecure;
     let started = Reloader::start(
         settings,
         |config| telemetry::start(config.server.log_level),
         |config| fleet::revision_key(config.fleet.as_ref()),
     );
     let started = started.map_err(|mistakes| Failure::usage(&mistakes))?;
-    started
-        .shared
-        .auth
-        .start(&started.shared.config(), insecure)
-        .map_err(|error| Failure::usage(&chain(&error)))?;
+    let known = started.shared.auth.start(&started.shared.config(), insecure);
+    known.map_err(|error| Failure::unusable(&error))?;
     let plan = certificates.plan(&started.shared.config()).map_err(|mistakes| Failure::usage(&mistakes))?;
     panics::log_panics();
     let runtime =

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use vibectl_config::{Config, LogLevel, Notice};
+use vibectl_config::layers::Overrides;
+use vibectl_config::{Config, Notice};
 
 use crate::parts::Files;
 use crate::reload::files::PartFiles;
@@ -13,37 +14,16 @@ const CONFIG_FILE: &str = vibectl_config::mount::CONFIG_FILE;
 /// Everything that was said outside the config file; it stays while the file changes.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The config file.
-    pub file: PathBuf,
+    /// The config file, where there is a place to look for one.
+    pub file: Option<PathBuf>,
     /// True when a person named the file; then it has to be there.
     pub file_is_named: bool,
     /// What flags and environment put over the file.
     pub overrides: Overrides,
-}
-
-/// What flags and environment put over the file; absent leaves the file's value.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// `server.host`
-    pub host: Option<String>,
-    /// `server.port`
-    pub port: Option<u16>,
-    /// `server.default_model`
-    pub default_model: Option<String>,
-    /// `server.log_level`; the environment's when there is no flag.
-    pub log_level: Option<LogLevel>,
-    /// `server.require_auth`
-    pub require_auth: Option<bool>,
-    /// Requests per minute of every caller, whatever the file says for one.
-    pub max_rpm: Option<u32>,
-    /// Concurrent requests of every caller, whatever the file says for one.
-    pub max_concurrent: Option<u32>,
-    /// `admin.enabled`
-    pub admin: Option<bool>,
-    /// `admin.port`
-    pub admin_port: Option<u16>,
     /// What the command says about TLS.
     pub tls: TlsOverride,
+    /// True for the command that serves without TLS on purpose: there calls need no token unless it is said.
+    pub insecure: bool,
 }
 
 /// What a command says about TLS.
@@ -54,7 +34,7 @@ pub enum TlsOverride {
     AsConfigured,
     /// None, whatever the file says.
     Off,
-    /// With these files.
+    /// With these files, whatever the file says.
     Files {
         /// Certificate and chain.
         cert_file: PathBuf,
@@ -63,8 +43,10 @@ pub enum TlsOverride {
         /// CA that callers need a certificate of.
         client_ca_file: Option<PathBuf>,
     },
-    /// With a certificate that does not come from files named in the config.
-    Made,
+    /// With a self-signed certificate; the file must not name another one.
+    SelfSigned,
+    /// With a certificate that is issued at the start, whatever the file says.
+    Issued,
 }
 
 /// A usable config and what its owner should know about it.
@@ -90,13 +72,13 @@ impl Mistakes {
 impl Settings {
     /// The files to watch for changes of the config.
     pub fn files(&self) -> PartFiles {
-        PartFiles::new([(CONFIG_FILE.to_owned(), self.file.clone())])
+        PartFiles::new(self.file.clone().map(|path| (CONFIG_FILE.to_owned(), path)))
     }
 
     /// What this content of the config file means together with the flags. No file is as good as an empty one, unless
     /// it was named.
     pub fn interpret(&self, files: &Files) -> Result<Loaded, Mistakes> {
-        let name = self.file.display().to_string();
+        let name = self.file.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let content = match files.get(CONFIG_FILE) {
             Some(content) => content.as_slice(),
             None if self.file_is_named => return Err(Mistakes::one(format!("{name}: no such file"))),
@@ -106,58 +88,32 @@ impl Settings {
         let parsed = Config::parse(text, &name)
             .map_err(|mistakes| Mistakes(mistakes.iter().map(ToString::to_string).collect()))?;
         let mut config = parsed.config;
-        self.overrides.apply(&mut config);
-        self.overrides.check(&config)?;
+        self.put_over(&mut config).map_err(Mistakes::one)?;
         Ok(Loaded { config, notices: parsed.notices })
     }
-}
 
-impl Overrides {
-    fn apply(&self, config: &mut Config) {
-        let Self {
-            host,
-            port,
-            default_model,
-            log_level,
-            require_auth,
-            max_rpm,
-            max_concurrent,
-            admin,
-            admin_port,
-            tls,
-        } = self;
-        let server = &mut config.server;
-        replace(&mut server.host, host.as_ref());
-        replace(&mut server.port, port.as_ref());
-        replace(&mut server.log_level, log_level.as_ref());
-        server.default_model = default_model.clone().or_else(|| server.default_model.take());
-        server.require_auth = require_auth.or(server.require_auth);
-        replace(&mut config.admin.enabled, admin.as_ref());
-        replace(&mut config.admin.port, admin_port.as_ref());
-        for limits in std::iter::once(&mut server.limits.global).chain(server.limits.per_token.values_mut()) {
-            limits.max_requests_per_minute = max_rpm.or(limits.max_requests_per_minute);
-            limits.max_concurrent_requests = max_concurrent.or(limits.max_concurrent_requests);
+    fn put_over(&self, config: &mut Config) -> Result<(), String> {
+        let metrics_port_alone =
+            self.overrides.admin_port.is_some() && self.overrides.admin_enabled.is_none();
+        if metrics_port_alone && !config.admin.enabled {
+            return Err("--metrics-port: there are no metrics to serve; add --enable-metrics".to_owned());
         }
-        tls.apply(config);
-    }
-
-    /// Flags can name what the file does not have.
-    fn check(&self, config: &Config) -> Result<(), Mistakes> {
-        match &self.default_model {
-            Some(name) if config.model(name).is_none() => {
-                let known: Vec<_> = config.models.iter().map(|model| model.name.as_str()).collect();
-                Err(Mistakes::one(format!("--model: no model \"{name}\"; there is {}", known.join(", "))))
-            }
-            _ => Ok(()),
+        self.overrides.clone().apply(config).map_err(|error| error.to_string())?;
+        // A flag is for every caller, also for those of whom the file says something.
+        for limits in config.server.limits.per_token.values_mut() {
+            let Overrides { max_requests_per_minute, max_concurrent_requests, .. } = &self.overrides;
+            limits.max_requests_per_minute = max_requests_per_minute.or(limits.max_requests_per_minute);
+            limits.max_concurrent_requests = max_concurrent_requests.or(limits.max_concurrent_requests);
         }
+        self.tls.put_over(config)
     }
 }
 
 impl TlsOverride {
-    fn apply(&self, config: &mut Config) {
+    fn put_over(&self, config: &mut Config) -> Result<(), String> {
         let tls = &mut config.tls;
         match self {
-            Self::AsConfigured => return,
+            Self::AsConfigured => return Ok(()),
             Self::Off => {
                 tls.enabled = Some(false);
                 (tls.cert_file, tls.key_file, tls.ca_bundle_file) = (None, None, None);
@@ -167,19 +123,24 @@ impl TlsOverride {
                 (tls.cert_file, tls.key_file) = (Some(cert_file.clone()), Some(key_file.clone()));
                 tls.ca_bundle_file = client_ca_file.clone().or_else(|| tls.ca_bundle_file.take());
             }
-            Self::Made => {
+            Self::SelfSigned if tls.cert_file.is_some() => {
+                return Err(
+                    "--tls: would make a certificate, but tls.cert_file names one; leave one of them out"
+                        .to_owned(),
+                );
+            }
+            Self::SelfSigned if tls.enabled == Some(false) => {
+                return Err("--tls: the config says tls.enabled: false; leave one of them out".to_owned());
+            }
+            Self::SelfSigned => tls.enabled = Some(true),
+            Self::Issued => {
                 tls.enabled = Some(true);
                 (tls.cert_file, tls.key_file) = (None, None);
             }
         }
         // The command chose; an ACME section is for another one.
         config.acme.enabled = false;
-    }
-}
-
-fn replace<T: Clone>(value: &mut T, by: Option<&T>) {
-    if let Some(by) = by {
-        value.clone_from(by);
+        Ok(())
     }
 }
 
@@ -188,14 +149,18 @@ mod tests {
     use super::*;
 
     fn interpret(overrides: Overrides, text: &str) -> Result<Config, Mistakes> {
-        let settings = Settings { file: "config.yaml".into(), file_is_named: true, overrides };
+        interpret_all(Settings { overrides, ..Settings::default() }, text)
+    }
+
+    fn interpret_all(settings: Settings, text: &str) -> Result<Config, Mistakes> {
+        let settings = Settings { file: Some("config.yaml".into()), file_is_named: true, ..settings };
         let files = Files::from([(CONFIG_FILE.to_owned(), text.as_bytes().to_vec())]);
         settings.interpret(&files).map(|loaded| loaded.config)
     }
 
     #[test]
     fn flags_win_over_the_file_and_the_rest_of_the_file_stays() {
-        let overrides = Overrides { port: Some(7), max_rpm: Some(5), ..Overrides::default() };
+        let overrides = Overrides { port: Some(7), max_requests_per_minute: Some(5), ..Overrides::default() };
         let text = "server:\n  host: 127.0.0.9\n  port: 9\n  limits:\n    per_token:\n      vip: {max_requests_per_minute: 1000}\n";
 
         let config = interpret(overrides, text).expect("usable");
@@ -207,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_named_file_has_to_be_there_and_the_default_one_has_not() {
-        let named = Settings { file: "gone.yaml".into(), file_is_named: true, ..Settings::default() };
+        let named = Settings { file: Some("gone.yaml".into()), file_is_named: true, ..Settings::default() };
         let default = Settings { file_is_named: false, ..named.clone() };
 
         assert_eq!(named.interpret(&Files::new()).expect_err("gone").to_string(), "gone.yaml: no such file");
@@ -220,6 +185,30 @@ mod tests {
 
         let mistake = interpret(overrides, "").expect_err("no such model");
 
-        assert_eq!(mistake.to_string(), "--model: no model \"gpt\"; there is echo");
+        assert_eq!(mistake.to_string(), "no model is called \"gpt\"; known: echo");
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_not_made_beside_a_configured_one() {
+        let settings = Settings { tls: TlsOverride::SelfSigned, ..Settings::default() };
+
+        let named = interpret_all(settings.clone(), "tls: {cert_file: /c, key_file: /k}");
+        let off = interpret_all(settings, "tls: {enabled: false}");
+
+        assert!(named.expect_err("named").to_string().starts_with("--tls: would make a certificate"));
+        assert!(off.expect_err("off").to_string().starts_with("--tls: the config says"));
+    }
+
+    #[test]
+    fn serving_without_tls_leaves_nothing_of_tls_and_acme() {
+        let text = "tls: {cert_file: /c, key_file: /k}\nacme: {enabled: true, email: a@b.example, domains: [b.example]}\n";
+
+        let config = interpret_all(Settings { tls: TlsOverride::Off, ..Settings::default() }, text);
+
+        let config = config.expect("usable");
+        assert_eq!(
+            (config.tls.enabled, config.tls.cert_file, config.acme.enabled),
+            (Some(false), None, false)
+        );
     }
 }

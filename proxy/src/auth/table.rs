@@ -31,6 +31,8 @@ pub struct Accepted {
     pub in_force: Files,
     /// What is wrong with the newest content. Empty: all of it is in force.
     pub problems: Vec<String>,
+    /// How many of the problems are rows, each of which costs only itself.
+    pub rejected_rows: usize,
 }
 
 /// A key set, with the tokens that it verified.
@@ -72,6 +74,7 @@ impl AccessState {
             let last = last.and_then(|last| last.shards.get(index)?.as_ref());
             *shard = renewed(files.get(&name), last, &name, |file| Shard::decode(index, file), &mut accepted);
             let rejected = shard.iter().flat_map(|shard| &shard.rejected);
+            accepted.rejected_rows += rejected.clone().count();
             accepted.problems.extend(rejected.map(|reason| format!("{name}: {reason}")));
         }
         (Self { issuer: access.issuer.clone(), audience: access.audience.clone(), keys, shards }, accepted)

@@ -23,6 +23,11 @@ impl Failure {
         Self::Usage(mistakes.to_string())
     }
 
+    /// Something that the config names cannot be used: one line with all causes.
+    pub fn unusable(error: &(dyn Error + 'static)) -> Self {
+        Self::Usage(chain(error))
+    }
+
     /// Something went wrong while running.
     pub fn running(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Running(error.into())

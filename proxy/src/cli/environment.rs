@@ -1,0 +1,33 @@
+//! The environment of the process, read once: where files are and what stands over the config.
+
+use std::path::PathBuf;
+
+use vibectl_config::layers::Overrides;
+use vibectl_config::locate::{self, Environment};
+
+use crate::cli::outcome::Failure;
+
+/// Directory of the server's own files.
+pub(super) fn server_dir() -> Result<PathBuf, Failure> {
+    locate::server_dir(&read()).map_err(|error| Failure::usage(&error))
+}
+
+/// The config file, and whether a person named it. Without a home there is none to look for, and no mistake in that.
+pub(super) fn config_file(named: Option<PathBuf>) -> (Option<PathBuf>, bool) {
+    match named {
+        Some(path) => (Some(path), true),
+        None => (locate::config_file(&read()).ok(), false),
+    }
+}
+
+/// What the environment puts over the config.
+pub(super) fn overrides() -> Result<Overrides, Failure> {
+    Overrides::from_environment(&read()).map_err(|mistakes| Failure::usage(&mistakes))
+}
+
+/// Variables that are not text are not ours.
+fn read() -> Environment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
