@@ -1,6 +1,7 @@
 //! A real one-node Kubernetes cluster without a container engine: `docs/cluster.md` tells what it is made of.
 
 mod cgroups;
+pub mod cli;
 mod containerd;
 mod control_plane;
 mod credentials;

@@ -39,7 +39,7 @@ pub enum Profile {
 }
 
 /// An image that has been built.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
     /// `vibectl-server` or `vibectl-operator`.
     pub name: &'static str,
@@ -58,13 +58,16 @@ struct Program {
 
 /// Builds what has changed and returns all images.
 pub fn build(profile: Profile) -> Result<Vec<Built>> {
-    let planned = PROGRAMS.iter().map(|program| plan(program, profile)).collect::<Result<Vec<_>>>()?;
+    let planned = plan(profile)?;
     let (current, stale): (Vec<_>, Vec<_>) = planned.iter().partition(|built| is_current(built));
     for built in &current {
         say(format_args!("{} is up to date", built.reference));
     }
     if !stale.is_empty() {
         let folder = compile(profile)?;
+        if plan(profile)? != planned {
+            bail!("failed to name the images: sources changed while they were compiled; run it again");
+        }
         for built in stale {
             pack(built, &folder, profile)?;
         }
@@ -80,7 +83,11 @@ pub fn reference(name: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn plan(program: &Program, profile: Profile) -> Result<Built> {
+fn plan(profile: Profile) -> Result<Vec<Built>> {
+    PROGRAMS.iter().map(|program| name(program, profile)).collect()
+}
+
+fn name(program: &Program, profile: Profile) -> Result<Built> {
     let sources: Vec<_> = COMMON.iter().chain(program.sources).copied().collect();
     let hash = fingerprint::of(&repository(), &sources)?;
     let suffix = if profile == Profile::Dev { "-dev" } else { "" };
