@@ -1,6 +1,6 @@
 //! What can go wrong in a reconcile, and what it becomes in a condition.
 
-use crate::api::conditions::Reason;
+use crate::{api::conditions::Reason, keys::KeysError, runtime::controller::chain};
 
 /// A reconcile that did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,12 @@ pub enum Error {
     /// An object could not be turned into JSON.
     #[error("failed to encode an object")]
     Encode(#[from] serde_json::Error),
+    /// The keys of the proxy could not be read or made.
+    #[error("failed to provide the keys")]
+    Keys(#[from] KeysError),
+    /// The access table cannot be written.
+    #[error("failed to write the access table")]
+    Access(#[from] vibectl_token::table::EncodeError),
     /// The private CA could not be read or made.
     #[error("failed to provide the certificate authority")]
     Authority(#[from] crate::llm_proxy::authority::AuthorityError),
@@ -50,20 +56,29 @@ impl Error {
         match self {
             Self::Conflict { .. } => Reason::ObjectConflict,
             Self::Authority(error) => error.reason(),
-            Self::Api { .. } | Self::Incomplete(_) | Self::Render(_) | Self::Encode(_) => {
-                Reason::OperatorError
+            Self::Api { .. }
+            | Self::Incomplete(_)
+            | Self::Render(_)
+            | Self::Encode(_)
+            | Self::Keys(_)
+            | Self::Access(_) => Reason::OperatorError,
+        }
+    }
+
+    /// Whether a person has to do something. What the next attempt may mend by itself is not worth a condition.
+    pub fn is_for_people(&self) -> bool {
+        match self {
+            Self::Conflict { .. } | Self::Authority(_) | Self::Render(_) | Self::Access(_) => true,
+            Self::Keys(error) => matches!(error, KeysError::Unreadable { .. } | KeysError::Foreign(_)),
+            Self::Api { source, .. } => {
+                matches!(source.as_ref(), kube::Error::Api(status) if status.is_forbidden() || status.is_invalid())
             }
+            Self::Incomplete(_) | Self::Encode(_) => false,
         }
     }
 
     /// The text with its causes, in one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
 }

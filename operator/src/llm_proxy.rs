@@ -1,11 +1,101 @@
-//! The reconcile of an `LlmProxy`: dereference, validate, build, apply, report.
+//! The reconcile of an `LlmProxy`: dereference, validate, gather, build, apply, report.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::{
+    api::{LlmProxy, LlmProxyStatus},
+    apply::{Applier, Observed},
+    context::Context,
+    error::Error,
+    fleet::pods,
+    metrics::Outcome,
+    runtime::controller::Done,
+};
 
 pub mod authority;
 pub mod build;
 pub mod dereference;
 pub mod endpoint;
+pub mod gather;
 pub mod report;
+pub mod sight;
 pub mod validate;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+
+/// After something was written: time for the pods to show it, before they are told to lag behind.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Brings one LlmProxy to where its spec wants it.
+pub async fn reconcile(proxy: Arc<LlmProxy>, context: Arc<Context>) -> Result<Done, Error> {
+    if proxy.metadata.deletion_timestamp.is_some() {
+        // Everything in this namespace is owned by the proxy and goes with it; keys elsewhere are swept.
+        return Ok(Done::unchanged());
+    }
+    let result = pass(&proxy, &context).await;
+    if let Err(error) = &result
+        && error.is_for_people()
+    {
+        tell(&proxy, &context, report::failed(&proxy, error, context.now())).await?;
+    }
+    result
+}
+
+async fn pass(proxy: &LlmProxy, context: &Context) -> Result<Done, Error> {
+    let now = context.now();
+    let namespace = proxy.namespace().ok_or(Error::Incomplete("metadata.namespace"))?;
+    let uid = proxy.uid().ok_or(Error::Incomplete("metadata.uid"))?;
+
+    let referenced = dereference::dereference(&context.client, proxy).await?;
+    let validated = match validate::validate(proxy, &referenced) {
+        Ok(validated) => validated,
+        Err(refusal) => return tell(proxy, context, report::refused(proxy, &refusal, now)).await,
+    };
+    let gathered = gather::gather(context, proxy, &validated).await?;
+    let prepared = build::build(&validated, &gathered.inputs)?;
+
+    let observed = Observed::of(&context.stores, &namespace, &validated.names.base());
+    let pods = pods::of(&context.stores, proxy);
+    let mounted: BTreeSet<String> = pods.iter().flat_map(|pod| pod.config_maps.iter().cloned()).collect();
+    let mut applier = Applier::new(&context.client, &namespace, &uid);
+    let applied = applier.apply(prepared, &observed, &mounted).await?;
+    let wrote = applier.writes() > 0;
+
+    let expected = sight::expected(&applied.revisions);
+    context.fleet.expect(&uid, expected.clone(), gathered.grants.clone());
+    let views = context.fleet.view(&uid, &pods);
+    let seen = sight::seen(&gathered, &expected, &views, wrote);
+    let status = report::report(proxy, &validated, &applied, &seen, now);
+    let done = tell(proxy, context, status).await?;
+    Ok(if wrote { changed(done).again_after(PATIENCE) } else { done }.again_after(until(gathered.due, now)))
+}
+
+/// Writes the status on a difference, with an Event when the summary changed.
+async fn tell(proxy: &LlmProxy, context: &Context, status: LlmProxyStatus) -> Result<Done, Error> {
+    if !report::write(&context.client, proxy, &status).await? {
+        return Ok(Done::unchanged());
+    }
+    if let Some(news) = report::news(proxy.status.as_ref(), &status) {
+        match news.good {
+            true => context.events.normal(proxy, &news.reason, news.message).await,
+            false => context.events.warning(proxy, &news.reason, news.message).await,
+        }
+    }
+    Ok(Done::changed())
+}
+
+fn changed(done: Done) -> Done {
+    Done { outcome: Outcome::Changed, ..done }
+}
+
+/// Not at once even for what is overdue: the next pass is after the watch has told of this one.
+fn until(due: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(due.duration_since(now)).unwrap_or_default().max(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests;

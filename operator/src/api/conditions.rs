@@ -63,6 +63,8 @@ pub enum Reason {
     AccessTableHeld,
     /// Not all ready replicas have told yet that the newest revision is in force.
     WaitingForReplicas,
+    /// Ready pods do not answer on the fleet port: they serve, but nothing new is known of them.
+    PodsUnreachable,
     /// The named proxy does not exist, or does not allow this namespace.
     ProxyNotFound,
     /// Access is suspended.
@@ -200,6 +202,7 @@ impl Reason {
             Self::Stalled => "Stalled",
             Self::AccessTableHeld => "AccessTableHeld",
             Self::WaitingForReplicas => "WaitingForReplicas",
+            Self::PodsUnreachable => "PodsUnreachable",
             Self::ProxyNotFound => "ProxyNotFound",
             Self::Suspended => "Suspended",
             Self::AboveCeiling => "AboveCeiling",

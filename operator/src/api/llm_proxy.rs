@@ -148,7 +148,7 @@ pub struct Service {
     pub port: i32,
     /// Copied to the Service, for load balancers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = annotation_value()))]
     #[x_kube(validation = ("self.all(k, !k.startsWith('vibectl.dev/'))", "service.annotations must not begin with vibectl.dev/"))]
     pub annotations: BTreeMap<String, String>,
 }
@@ -238,6 +238,10 @@ pub struct ProviderStatus {
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+fn annotation_value() -> serde_json::Value {
+    serde_json::json!({"type": "string", "maxLength": 1024})
 }
 
 fn default_replicas() -> i32 {

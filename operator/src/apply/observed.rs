@@ -8,6 +8,12 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    context::{Stores, cache::Cache},
+    names::PROXY_LABEL,
+};
 
 /// Objects of one kind by name.
 pub type Kind<K> = BTreeMap<String, Arc<K>>;
@@ -29,4 +35,27 @@ pub struct Observed {
     pub disruption_budgets: Kind<PodDisruptionBudget>,
     /// By name.
     pub deployments: Kind<Deployment>,
+}
+
+impl Observed {
+    /// What the caches hold of the proxy that is labelled so.
+    pub fn of(stores: &Stores, namespace: &str, label: &str) -> Self {
+        Self {
+            service_accounts: kind(&stores.service_accounts, namespace, label),
+            config_maps: kind(&stores.config_maps, namespace, label),
+            secrets: kind(&stores.secrets, namespace, label),
+            services: kind(&stores.services, namespace, label),
+            network_policies: kind(&stores.network_policies, namespace, label),
+            disruption_budgets: kind(&stores.disruption_budgets, namespace, label),
+            deployments: kind(&stores.deployments, namespace, label),
+        }
+    }
+}
+
+fn kind<K>(cache: &Cache<K>, namespace: &str, label: &str) -> Kind<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let objects = cache.labelled(namespace, PROXY_LABEL, label);
+    objects.into_iter().map(|object| (object.name_any(), object)).collect()
 }

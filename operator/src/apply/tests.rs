@@ -1,116 +1,11 @@
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeSet;
 
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use kube::client::Body;
-use serde_json::{Value, json};
-use tower::service_fn;
+use serde_json::json;
 
 use super::*;
-use crate::llm_proxy::fixtures;
+use crate::llm_proxy::fixtures::{self, server::Server};
 
 const UID: &str = "5f0c5b1e-0000-4000-8000-000000000003";
-
-/// An API server that keeps what it is given and writes down what it is asked.
-#[derive(Clone, Default)]
-struct Server {
-    objects: Arc<Mutex<BTreeMap<String, Value>>>,
-    calls: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn client(&self) -> Client {
-        let server = self.clone();
-        Client::new(
-            service_fn(move |request: Request<Body>| {
-                let server = server.clone();
-                async move { Ok::<_, std::convert::Infallible>(server.answer(request).await) }
-            }),
-            "default",
-        )
-    }
-
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let mut path = head.uri.path().to_owned();
-        if head.method == Method::POST {
-            path = format!("{path}/{}", sent["metadata"]["name"].as_str().unwrap());
-        }
-        if head.method != Method::GET {
-            self.calls.lock().unwrap().push(format!("{} {}", head.method, short(&path)));
-        }
-        let mut objects = self.objects.lock().unwrap();
-        let (status, answer) = match head.method {
-            Method::GET => match objects.get(&path) {
-                Some(object) => (StatusCode::OK, object.clone()),
-                None => (StatusCode::NOT_FOUND, failure(404, "NotFound")),
-            },
-            Method::POST if objects.contains_key(&path) => {
-                (StatusCode::CONFLICT, failure(409, "AlreadyExists"))
-            }
-            Method::DELETE => (StatusCode::OK, objects.remove(&path).unwrap_or_default()),
-            _ => {
-                objects.insert(path, sent.clone());
-                (StatusCode::OK, sent)
-            }
-        };
-        Response::builder().status(status).body(Body::from(answer.to_string().into_bytes())).unwrap()
-    }
-
-    fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut self.calls.lock().unwrap())
-    }
-
-    /// What the watches would have seen by now.
-    fn observed(&self) -> Observed {
-        fn kind<K: Child>(objects: &BTreeMap<String, Value>, plural: &str) -> Kind<K> {
-            let of_kind = objects.iter().filter(|(path, _)| path.contains(&format!("/{plural}/")));
-            let labelled =
-                of_kind.filter(|(_, object)| object["metadata"]["labels"]["vibectl.dev/proxy"] == "team");
-            labelled
-                .map(|(_, object)| {
-                    let object: K = serde_json::from_value(object.clone()).unwrap();
-                    (object.name_any(), Arc::new(object))
-                })
-                .collect()
-        }
-        let objects = self.objects.lock().unwrap();
-        Observed {
-            service_accounts: kind(&objects, "serviceaccounts"),
-            config_maps: kind(&objects, "configmaps"),
-            secrets: kind(&objects, "secrets"),
-            services: kind(&objects, "services"),
-            network_policies: kind(&objects, "networkpolicies"),
-            disruption_budgets: kind(&objects, "poddisruptionbudgets"),
-            deployments: kind(&objects, "deployments"),
-        }
-    }
-
-    fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
-        let mut objects = self.objects.lock().unwrap();
-        change(objects.iter_mut().find(|(known, _)| known.ends_with(path)).unwrap().1);
-    }
-
-    fn roll_out(&self) {
-        self.change("/deployments/team", |deployment| {
-            deployment["status"] =
-                json!({"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, "readyReplicas": 3});
-        });
-    }
-}
-
-fn short(path: &str) -> String {
-    path.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/")
-}
-
-fn failure(code: u16, reason: &str) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code, "message": reason})
-}
 
 async fn apply(server: &Server, prepared: &Resources<Prepared>) -> Result<usize, Error> {
     let client = server.client();

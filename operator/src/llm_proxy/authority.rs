@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use vibectl_pki::{Ca, CaError, CaState, Names, Step, ca_rollover, names::NameError, rollover::StateError};
+use vibectl_pki::{Ca, CaError, CaState, Names, Step, ca_rollover, rollover::StateError};
 
 use crate::api::conditions::Reason;
 
@@ -37,14 +37,6 @@ impl Authority {
             .map(|(key, value)| (key.to_owned(), ByteString(value.to_vec())))
             .collect()
     }
-
-    /// Those of the names that the active CA may issue for. The others follow when the roll-over that they caused has switched.
-    pub fn permitted(&self, wanted: &Names) -> Result<Names, NameError> {
-        let alone = |name: &vibectl_pki::Name| {
-            Names::new([name.clone()]).is_ok_and(|one| self.state.active().permits(&one))
-        };
-        Names::new(wanted.iter().filter(|name| alone(name)).cloned())
-    }
 }
 
 /// Why there is no CA.
@@ -61,9 +53,6 @@ pub enum AuthorityError {
     /// A CA could not be made.
     #[error("failed to make a certificate authority")]
     Generate(#[from] CaError),
-    /// None of the names can be issued for.
-    #[error("failed to name the certificate")]
-    Names(#[from] NameError),
 }
 
 impl AuthorityError {
@@ -71,7 +60,7 @@ impl AuthorityError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Stored { .. } => Reason::SecretInvalid,
-            Self::Generate(_) | Self::Names(_) => Reason::OperatorError,
+            Self::Generate(_) => Reason::OperatorError,
         }
     }
 }
@@ -139,9 +128,9 @@ mod tests {
         let prepared = authority("team", Some(&stored(&first)), &more, at(1)).unwrap();
         let switched = authority("team", Some(&stored(&prepared)), &more, at(1 + 3600)).unwrap();
 
-        assert_eq!(prepared.permitted(&more).unwrap(), few);
+        assert!(!prepared.state.active().permits(&more));
         assert_eq!(prepared.state.bundle().certificates().len(), 2);
-        assert_eq!(switched.permitted(&more).unwrap(), more);
+        assert!(switched.state.active().permits(&more));
     }
 
     #[test]

@@ -26,10 +26,7 @@ use vibectl_config::mount::{RevisionKey, SHARDS};
 
 use crate::{
     error::Error,
-    llm_proxy::{
-        authority::Authority,
-        validate::{TlsMode, ValidatedProxy},
-    },
+    llm_proxy::{authority::Authority, validate::ValidatedProxy},
 };
 
 pub use self::{
@@ -127,13 +124,7 @@ impl Resources<Prepared> {
 
 /// Builds every object.
 pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepared>, Error> {
-    let issued_names = match (&proxy.tls, &inputs.authority) {
-        (TlsMode::PrivateCa, Some(authority)) => authority
-            .permitted(&proxy.certificate_names)
-            .map_err(crate::llm_proxy::authority::AuthorityError::from)?,
-        _ => proxy.certificate_names.clone(),
-    };
-    let (template, template_hash) = pod::template(proxy, &inputs.server_image, &issued_names)?;
+    let (template, template_hash) = pod::template(proxy, &inputs.server_image)?;
     let config = config::config_map(proxy, &template_hash)?;
     let revisions = revisions::revisions(proxy, inputs, &config);
     Ok(Resources {

@@ -1,5 +1,7 @@
 //! Proxies and their surroundings for tests.
 
+pub(crate) mod server;
+
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use jiff::Timestamp;

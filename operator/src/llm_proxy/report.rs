@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::{
     api::{
         LlmProxy, LlmProxyStatus,
-        conditions::{self, ConditionType, Finding},
+        conditions::{self, ConditionType, Finding, Reason, State},
         llm_proxy::{CertificateStatus, ProviderStatus},
     },
     error::Error,
@@ -32,6 +32,8 @@ pub struct Seen {
     pub certificate: Option<CertificateStatus>,
     /// Ready pods that do not show the newest revision yet.
     pub waiting: Vec<String>,
+    /// Ready pods that cannot be asked, with the reason.
+    pub unreachable: Vec<String>,
     /// Pods that refused the newest content, with what they say.
     pub rejected: Vec<String>,
     /// ProxyTokens that have a row.
@@ -83,11 +85,37 @@ pub fn failed(proxy: &LlmProxy, error: &Error, now: Timestamp) -> LlmProxyStatus
     let kind = match error {
         Error::Conflict { .. } => ConditionType::Accepted,
         Error::Authority(_) => ConditionType::CertificateReady,
-        Error::Api { .. } | Error::Incomplete(_) | Error::Render(_) | Error::Encode(_) => {
-            ConditionType::Progressing
-        }
+        Error::Api { .. }
+        | Error::Incomplete(_)
+        | Error::Render(_)
+        | Error::Encode(_)
+        | Error::Keys(_)
+        | Error::Access(_) => ConditionType::Progressing,
     };
     with_conditions(proxy, [Finding::no(kind, error.reason(), error.chain())], now)
+}
+
+/// What an Event tells.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct News {
+    /// Whether it went as wished.
+    pub good: bool,
+    /// The reason of the summary.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// Whether the summary has changed, and to what. That a new proxy has no pods yet is no news.
+pub fn news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> Option<News> {
+    let summary = conditions::find(&after.conditions, ConditionType::Ready)?;
+    let good = summary.status == State::True.as_str();
+    let same = before
+        .and_then(|before| conditions::find(&before.conditions, ConditionType::Ready))
+        .map_or(summary.reason == Reason::NoReadyReplicas.as_str(), |before| {
+            before.status == summary.status && before.reason == summary.reason
+        });
+    (!same).then(|| News { good, reason: summary.reason.clone(), message: summary.message.clone() })
 }
 
 /// Writes the status if it differs from the one that was read; tells whether it did.

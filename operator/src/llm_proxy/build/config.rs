@@ -14,15 +14,22 @@ use vibectl_token::{audience_of, issuer_of};
 use super::{SHUTDOWN_GRACE_SECONDS, object::metadata};
 use crate::{
     error::Error,
-    llm_proxy::validate::{self, ValidatedProxy},
+    llm_proxy::validate::{self, TlsMode, ValidatedProxy},
     names::TEMPLATE_LABEL,
 };
+
+/// The names of the certificate, one on each line, beside the config: a new host then needs no new pods.
+pub(super) const CERTIFICATE_NAMES_FILE: &str = "certificate-names";
 
 /// The config for pods of this template. It is edited in place while the template stays.
 pub(super) fn config_map(proxy: &ValidatedProxy, template_hash: &str) -> Result<ConfigMap, Error> {
     let mut metadata = metadata(proxy, proxy.names.config(template_hash));
     metadata.labels.get_or_insert_default().insert(TEMPLATE_LABEL.to_owned(), template_hash.to_owned());
-    let data = BTreeMap::from([(CONFIG_FILE.to_owned(), render(&config(proxy))?)]);
+    let mut data = BTreeMap::from([(CONFIG_FILE.to_owned(), render(&config(proxy))?)]);
+    if matches!(proxy.tls, TlsMode::PrivateCa) {
+        let names = proxy.certificate_names.iter().map(|name| format!("{name}\n")).collect();
+        data.insert(CERTIFICATE_NAMES_FILE.to_owned(), names);
+    }
     Ok(ConfigMap { metadata, data: Some(data), ..ConfigMap::default() })
 }
 

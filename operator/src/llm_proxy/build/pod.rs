@@ -15,9 +15,9 @@ use k8s_openapi::{
     },
 };
 use vibectl_config::mount::{CA_DIR, CONFIG_DIR, CONFIG_FILE, TLS_DIR};
-use vibectl_pki::Names;
 
 use super::{
+    config::CERTIFICATE_NAMES_FILE,
     deployment::{DRAIN_DELAY_SECONDS, TERMINATION_GRACE_SECONDS},
     volumes,
 };
@@ -37,14 +37,10 @@ pub(super) const ADMIN_PORT_NAME: &str = "admin";
 pub(super) const FLEET_PORT_NAME: &str = "fleet";
 
 /// The template and its hash, which names the config that belongs to it.
-pub(super) fn template(
-    proxy: &ValidatedProxy,
-    image: &str,
-    certificate_names: &Names,
-) -> Result<(PodTemplateSpec, String), Error> {
+pub(super) fn template(proxy: &ValidatedProxy, image: &str) -> Result<(PodTemplateSpec, String), Error> {
     let build = |hash: &str| PodTemplateSpec {
         metadata: Some(metadata(proxy, hash)),
-        spec: Some(spec(proxy, image, certificate_names, proxy.names.config(hash))),
+        spec: Some(spec(proxy, image, proxy.names.config(hash))),
     };
     let hash = short_hash(&serde_json::to_vec(&build(""))?);
     Ok((build(&hash), hash))
@@ -56,9 +52,9 @@ fn metadata(proxy: &ValidatedProxy, hash: &str) -> ObjectMeta {
     ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }
 }
 
-fn spec(proxy: &ValidatedProxy, image: &str, certificate_names: &Names, config_map: String) -> PodSpec {
+fn spec(proxy: &ValidatedProxy, image: &str, config_map: String) -> PodSpec {
     let agent = match proxy.tls {
-        TlsMode::PrivateCa => Some(vec![certificate_agent(image, certificate_names)]),
+        TlsMode::PrivateCa => Some(vec![certificate_agent(image)]),
         TlsMode::Plaintext | TlsMode::Secret { .. } => None,
     };
     PodSpec {
@@ -109,11 +105,11 @@ fn server(proxy: &ValidatedProxy, image: &str) -> Container {
 }
 
 /// Issues the certificate into memory, holds the server back until it is there, and renews it while the pod lives.
-fn certificate_agent(image: &str, names: &Names) -> Container {
-    let mut args = texts(&["certificate-agent", "--ca-dir", CA_DIR, "--out-dir", TLS_DIR]);
-    args.extend(names.iter().flat_map(|name| ["--name".to_owned(), name.to_string()]));
+fn certificate_agent(image: &str) -> Container {
+    let names = format!("{CONFIG_DIR}/{CERTIFICATE_NAMES_FILE}");
+    let args = texts(&["certificate-agent", "--ca-dir", CA_DIR, "--out", TLS_DIR, "--names-file", &names]);
     let check =
-        ExecAction { command: Some(texts(&[PROGRAM, "certificate-agent", "--check", "--out-dir", TLS_DIR])) };
+        ExecAction { command: Some(texts(&[PROGRAM, "certificate-agent", "--check", "--out", TLS_DIR])) };
     Container {
         name: "certificate-agent".to_owned(),
         image: Some(image.to_owned()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use vibectl_config::mount::{CERTIFICATE_FILE, JWKS_FILE, KEY_FILE, Part, revision, shard_file};
+use vibectl_config::mount::{CERTIFICATE_FILE, CONFIG_FILE, JWKS_FILE, KEY_FILE, Part, revision, shard_file};
 
 use super::{Inputs, volumes::provider_files};
 use crate::llm_proxy::validate::{TlsMode, ValidatedProxy};
@@ -42,7 +42,7 @@ pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &Config
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn config_files(config: &ConfigMap) -> Files {
-    let data = config.data.iter().flatten();
+    let data = config.data.iter().flatten().filter(|(name, _)| *name == CONFIG_FILE);
     data.map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect()
 }
 

@@ -70,7 +70,7 @@ pub(super) fn server_mounts(proxy: &ValidatedProxy) -> Vec<VolumeMount> {
 pub(super) fn certificate_agent_mounts() -> Vec<VolumeMount> {
     let writable =
         VolumeMount { name: TLS.to_owned(), mount_path: TLS_DIR.to_owned(), ..VolumeMount::default() };
-    vec![read_only(CA, CA_DIR), writable]
+    vec![read_only(CONFIG, CONFIG_DIR), read_only(CA, CA_DIR), writable]
 }
 
 /// The files of a provider, by path inside the providers' folder.

@@ -123,6 +123,11 @@ fn progressing(deployment: &Deployment, seen: &Seen) -> Finding {
         let message = format!("not in force yet in {}", seen.waiting.join(", "));
         return Finding::yes(kind, Reason::WaitingForReplicas, message);
     }
+    if !seen.unreachable.is_empty() {
+        let message =
+            format!("pods cannot be asked, so usage is not counted on: {}", seen.unreachable.join("; "));
+        return Finding::unknown(kind, Reason::PodsUnreachable, message);
+    }
     Finding::no(kind, Reason::Complete, "everything is in force in every pod")
 }
 

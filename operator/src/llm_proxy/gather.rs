@@ -1,0 +1,71 @@
+//! Gathers what building needs beside the proxy itself: keys, access table, certificate authority.
+
+use jiff::Timestamp;
+
+use crate::{
+    access::{self, table::Held},
+    api::LlmProxy,
+    context::Context,
+    error::Error,
+    fleet::book::Grants,
+    keys,
+    llm_proxy::{
+        authority::{Authority, AuthorityError, authority},
+        build::Inputs,
+        validate::{TlsMode, ValidatedProxy},
+    },
+};
+
+/// What was gathered.
+pub struct Gathered {
+    /// For building.
+    pub inputs: Inputs,
+    /// What the access table and the public keys together grant.
+    pub grants: Grants,
+    /// ProxyTokens that have a row.
+    pub tokens: usize,
+    /// How much of the access table is held back.
+    pub held: Option<Held>,
+    /// When time alone makes something of this due.
+    pub due: Timestamp,
+}
+
+/// Gathers everything; keys are made, or moved on in their life, where that is due.
+pub async fn gather(
+    context: &Context,
+    proxy: &LlmProxy,
+    validated: &ValidatedProxy,
+) -> Result<Gathered, Error> {
+    let keys = keys::for_proxy(context, proxy).await?;
+    let table = access::of(context, proxy)?;
+    let authority = private_authority(context, validated)?;
+    let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
+    let authority_due = authority.as_ref().and_then(|authority| authority.due);
+    let due = [signing_due, authority_due].into_iter().flatten().fold(keys.fleet.renew_at, Timestamp::min);
+    Ok(Gathered {
+        grants: table.grants(keys.signing.published()),
+        tokens: table.rows.len(),
+        held: table.held,
+        due,
+        inputs: Inputs {
+            server_image: context.settings.server_image.clone(),
+            operator_namespace: context.settings.operator_namespace.clone(),
+            jwks: keys.signing.jwks,
+            access_shards: table.shards,
+            fleet_identity: keys.fleet.data,
+            revision_key: keys.fleet.revision_key,
+            authority,
+        },
+    })
+}
+
+/// The CA of the Secret that the caches show. Where they lag behind, the write that follows fails and nothing is lost.
+fn private_authority(context: &Context, proxy: &ValidatedProxy) -> Result<Option<Authority>, AuthorityError> {
+    match proxy.tls {
+        TlsMode::PrivateCa => {
+            let stored = context.stores.secrets.get(&proxy.namespace, &proxy.names.ca_key());
+            authority(&proxy.name, stored.as_deref(), &proxy.certificate_names, context.now()).map(Some)
+        }
+        TlsMode::Plaintext | TlsMode::Secret { .. } => Ok(None),
+    }
+}

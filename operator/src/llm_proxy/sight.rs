@@ -1,0 +1,65 @@
+//! What is expected of the pods, and what is seen of them. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use vibectl_proto::fleet::v1::Certificate;
+
+use crate::{
+    api::llm_proxy::CertificateStatus,
+    fleet::{book::PodView, lag::Expected, refresh::combined_revision},
+    llm_proxy::{build::Revisions, gather::Gathered, report::Seen},
+};
+
+/// What the pods should report.
+pub fn expected(revisions: &Revisions) -> Expected {
+    let Revisions { parts, config_map, issuer_key_id } = revisions.clone();
+    Expected { parts, config_map: Some(config_map), issuer_key_id }
+}
+
+/// What they do report. Right after a write nobody can show it yet, so nobody is told to lag behind.
+pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: bool) -> Seen {
+    let serving: Vec<&PodView> =
+        views.iter().filter(|view| view.pod.ready && !view.pod.terminating).collect();
+    let authority = gathered.inputs.authority.as_ref();
+    Seen {
+        certificate: certificate(&serving),
+        waiting: if wrote { Vec::new() } else { serving.iter().filter_map(|view| waiting(view)).collect() },
+        rejected: serving.iter().flat_map(|view| rejected(view)).collect(),
+        unreachable: serving.iter().filter_map(|view| unreachable(view)).collect(),
+        tokens: gathered.tokens,
+        access_held: gathered.held.map(|held| {
+            format!(
+                "{} of {} rows of the access table would go without a deletion that was seen",
+                held.missing, held.of
+            )
+        }),
+        ca_fingerprint: authority
+            .map(|authority| authority.state.active().facts().fingerprint_sha256.clone()),
+        revision: Some(combined_revision(expected)),
+    }
+}
+
+/// Of several certificates the one that ends first: that is the one to worry about.
+fn certificate(views: &[&PodView]) -> Option<CertificateStatus> {
+    let reports = views.iter().filter_map(|view| view.report.as_ref());
+    let certificates = reports.filter_map(|(report, _)| report.certificate.as_ref());
+    let first =
+        certificates.min_by_key(|certificate| (certificate.not_after, &certificate.fingerprint_sha256))?;
+    let Certificate { fingerprint_sha256, public_key_pin, not_after, .. } = first.clone();
+    let not_after = Time(Timestamp::from_second(not_after).ok()?);
+    Some(CertificateStatus { fingerprint: fingerprint_sha256, pin: public_key_pin, not_after })
+}
+
+fn waiting(view: &PodView) -> Option<String> {
+    let lag = view.lag.as_ref()?;
+    lag.refreshable().then(|| view.pod.name.clone())
+}
+
+fn rejected(view: &PodView) -> Vec<String> {
+    let rejected = view.lag.iter().flat_map(|lag| &lag.rejected);
+    rejected.map(|(part, why)| format!("{} ({part}): {why}", view.pod.name)).collect()
+}
+
+fn unreachable(view: &PodView) -> Option<String> {
+    view.unreachable.as_ref().map(|why| format!("{}: {why}", view.pod.name))
+}

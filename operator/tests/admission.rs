@@ -1,0 +1,149 @@
+//! What the API server refuses: the rules in the schema, evaluated here as it evaluates them.
+
+use kube::{
+    CustomResourceExt,
+    core::cel::{ValidationErrors, validate_cel, validate_cel_update},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use vibectl_operator::api::{LlmProxy, ProxyToken};
+
+fn object<K: CustomResourceExt + DeserializeOwned + Serialize>(name: &str, spec: Value) -> K {
+    let kind = K::crd().spec.names.kind;
+    let object = json!({"apiVersion": "vibectl.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "ai"}, "spec": spec});
+    serde_json::from_value(object).unwrap()
+}
+
+fn messages(result: Result<(), ValidationErrors>) -> String {
+    result.err().map(|errors| errors.to_string()).unwrap_or_default()
+}
+
+fn proxy(spec: Value) -> String {
+    messages(validate_cel(&object::<LlmProxy>("team", spec)))
+}
+
+fn token(spec: Value) -> String {
+    messages(validate_cel(&object::<ProxyToken>("alice", spec)))
+}
+
+#[test]
+fn what_the_documentation_shows_is_accepted() {
+    let full = json!({
+        "replicas": 2,
+        "hosts": ["llm.example.org"],
+        "service": {"type": "ClusterIP", "port": 50051, "annotations": {"a": "b"}},
+        "providers": [{"name": "local", "openai": {"baseUrl": "http://llama.ai.svc:8000/v1", "apiKey": {"name": "llama-key", "key": "api-key"}}}],
+        "models": [{"name": "small", "aliases": ["default"], "routes": [{"provider": "local", "model": "llama-3.1-8b", "priority": 0, "weight": 1}]}],
+        "defaultModel": "default",
+        "tls": {"privateCa": {}},
+        "access": {
+            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "a"}}},
+            "ceilings": {"ttl": "2160h", "models": ["small"], "limits": {"requestsPerMinute": 10}},
+            "keys": {"algorithm": "ES256", "rotateEvery": "720h"},
+        },
+        "limits": {"requestsPerMinute": 600, "concurrentRequests": 64, "maxInputLength": 200_000, "requestTimeout": "60s"},
+    });
+
+    assert_eq!(proxy(json!({})), "");
+    assert_eq!(proxy(full), "");
+    assert_eq!(token(json!({"proxyRef": {"name": "team"}})), "");
+    assert_eq!(
+        token(
+            json!({"proxyRef": {"name": "team"}, "ttl": "1m", "identity": {"issued": {}}, "limits": {"requestTimeout": "24h"}})
+        ),
+        ""
+    );
+}
+
+#[test]
+fn every_mistake_in_an_llm_proxy_is_named() {
+    let openai = |url: &str| json!([{"name": "p", "openai": {"baseUrl": url}}]);
+    let models = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
+    let with_url = |url: &str| json!({"providers": openai(url), "models": models});
+    let cases = [
+        (
+            json!({"providers": [{"name": "p"}], "models": models}),
+            "provider needs exactly one of echo, openai",
+        ),
+        (
+            json!({"providers": [{"name": "p", "echo": {}, "openai": {"baseUrl": "http://x"}}], "models": models}),
+            "provider needs exactly one of echo, openai",
+        ),
+        (with_url("ftp://x/v1"), "baseUrl must be an http or https URL"),
+        (with_url("x"), "baseUrl must be an http or https URL"),
+        (with_url("https://me:secret@x/v1"), "baseUrl must not contain user information"),
+        (with_url("https://x/v1?key=1"), "baseUrl must not contain a query"),
+        (json!({"tls": {}}), "tls needs exactly one of plaintext"),
+        (json!({"tls": {"plaintext": {}, "secret": {"name": "x"}}}), "tls needs exactly one of plaintext"),
+        (json!({"providers": openai("http://x")}), "spec.providers and spec.models belong together"),
+        (json!({"models": models}), "spec.providers and spec.models belong together"),
+        (
+            json!({"providers": openai("http://x"), "models": [{"name": "m", "routes": [{"provider": "q", "model": "x"}]}]}),
+            "spec.models[].routes[].provider must name one of spec.providers",
+        ),
+        (json!({"defaultModel": "m"}), "spec.defaultModel must be the name or an alias"),
+        (
+            json!({"defaultModel": "z", "providers": openai("http://x"), "models": models}),
+            "spec.defaultModel must be the name or an alias",
+        ),
+        (
+            json!({"access": {"allowedNamespaces": {"from": "Selector"}}}),
+            "allowedNamespaces.selector is needed with from: Selector",
+        ),
+        (
+            json!({"access": {"allowedNamespaces": {"from": "All", "selector": {}}}}),
+            "allowedNamespaces.selector is needed with from: Selector",
+        ),
+        (json!({"access": {"ceilings": {"ttl": "59s"}}}), "ceilings.ttl must be between 1m"),
+        (json!({"access": {"keys": {"rotateEvery": "59m"}}}), "keys.rotateEvery must be between 1h"),
+        (json!({"limits": {"requestTimeout": "500ms"}}), "requestTimeout must be between 1s"),
+        (
+            json!({"service": {"annotations": {"vibectl.dev/applied": "x"}}}),
+            "service.annotations must not begin with vibectl.dev/",
+        ),
+    ];
+    for (spec, expected) in cases {
+        let found = proxy(spec.clone());
+
+        assert!(found.contains(expected), "{spec}: {found:?}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_a_service_is_refused() {
+    for name in ["with.dots".to_owned(), "x".repeat(64)] {
+        let found = messages(validate_cel(&object::<LlmProxy>(&name, json!({}))));
+
+        assert!(found.contains("metadata.name must be a DNS label"), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn every_mistake_in_a_proxy_token_is_named() {
+    let with = |field: &str, value: Value| json!({"proxyRef": {"name": "team"}, field: value});
+    let cases = [
+        (with("ttl", json!("59s")), "ttl must be between 1m and 87600h"),
+        (with("ttl", json!("99999h")), "ttl must be between 1m and 87600h"),
+        (with("identity", json!({})), "identity needs exactly one of issued, serviceAccount, oidc"),
+        (
+            with("identity", json!({"issued": {}, "oidc": {}})),
+            "identity needs exactly one of issued, serviceAccount, oidc",
+        ),
+        (with("limits", json!({"requestTimeout": "25h"})), "requestTimeout must be between 1s and 24h"),
+    ];
+    for (spec, expected) in cases {
+        let found = token(spec.clone());
+
+        assert!(found.contains(expected), "{spec}: {found:?}");
+    }
+}
+
+#[test]
+fn a_proxy_token_stays_with_its_proxy() {
+    let team = object::<ProxyToken>("alice", json!({"proxyRef": {"name": "team"}}));
+    let longer = object::<ProxyToken>("alice", json!({"proxyRef": {"name": "team"}, "ttl": "2h"}));
+    let others = object::<ProxyToken>("alice", json!({"proxyRef": {"name": "others"}}));
+
+    assert_eq!(messages(validate_cel_update(&longer, &team)), "");
+    assert!(messages(validate_cel_update(&others, &team)).contains("spec.proxyRef is immutable"));
+}
