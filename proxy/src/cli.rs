@@ -5,8 +5,10 @@
 
 pub mod ca;
 pub mod certificate_agent;
+pub mod config;
 mod environment;
 pub mod health;
+pub mod init_config;
 pub mod outcome;
 pub mod serve;
 
@@ -38,6 +40,10 @@ enum Command {
     ServeCa(serve::ServeCa),
     /// Serve with a certificate from an ACME server (not available yet)
     ServeAcme(serve::ServeAcme),
+    /// Write a config file to start from
+    InitConfig(init_config::InitConfig),
+    /// Look at a config file, check it, change one value
+    Config(config::Config),
     /// Make and look after a private CA
     Ca(ca::Ca),
     /// Keep a fresh certificate in a folder; the init container of a proxy pod
@@ -63,6 +69,8 @@ impl Command {
             Self::ServeCustom(serve) => serve.run(),
             Self::ServeCa(serve) => serve.run(),
             Self::ServeAcme(serve) => serve.run(),
+            Self::InitConfig(init) => init.run(),
+            Self::Config(config) => config.run(),
             Self::Ca(ca) => ca.run(),
             Self::CertificateAgent(agent) => agent.run(),
             Self::Health(health) => health.run(),

@@ -76,7 +76,7 @@ async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
 
     let mut signal = std::pin::pin!(signal);
     let security = tokio::select! {
-        security = plan.establish(&shared, &mut tasks) => security.map_err(Failure::Running)?,
+        security = plan.establish(&shared, &mut tasks) => security?,
         name = &mut signal => return ending::before_the_start(&shared, reports, name).await,
     };
     let service = open(&shared, security).await?;

@@ -20,6 +20,11 @@ pub(super) fn config_file(named: Option<PathBuf>) -> (Option<PathBuf>, bool) {
     }
 }
 
+/// The config file of a command that is about it.
+pub(super) fn required_config_file(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    named.map_or_else(|| locate::config_file(&read()).map_err(|error| Failure::usage(&error)), Ok)
+}
+
 /// What the environment puts over the config.
 pub(super) fn overrides() -> Result<Overrides, Failure> {
     Overrides::from_environment(&read()).map_err(|mistakes| Failure::usage(&mistakes))

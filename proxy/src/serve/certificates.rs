@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use vibectl_config::{Config, MinVersion};
 use vibectl_pki::{Leaf, Names};
 
+use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
 use crate::settings::Mistakes;
 use crate::state::Shared;
@@ -75,15 +76,16 @@ impl Plan {
         self,
         shared: &Arc<Shared>,
         tasks: &mut JoinSet<anyhow::Result<()>>,
-    ) -> anyhow::Result<Security> {
+    ) -> Result<Security, Failure> {
         let now = Timestamp::now();
         let min_version = shared.config().tls.min_version;
         match self {
             Self::Plaintext => return Ok(Security::Plaintext),
             Self::Files => {}
             Self::SelfSigned(paths, names) => {
-                let leaf =
-                    self_signed::in_files(&paths, &names, now).context("no self-signed certificate")?;
+                let leaf = self_signed::in_files(&paths, &names, now)
+                    .context("no self-signed certificate")
+                    .map_err(Failure::Running)?;
                 tracing::warn!(
                     certificate = %paths.certificate.display(),
                     "the certificate is self-signed: clients have to be given it"
@@ -91,7 +93,7 @@ impl Plan {
                 put(shared, &leaf, min_version)?;
             }
             Self::Issued(issuer) => {
-                let leaf = issuer.issue(now).context("no certificate from the CA")?;
+                let leaf = issuer.issue(now).map_err(|error| Failure::unusable(&error))?;
                 let state = put(shared, &leaf, min_version)?;
                 let stop = shared.shutdown.of_reports().drain;
                 tasks.spawn(async move {
@@ -104,8 +106,8 @@ impl Plan {
     }
 }
 
-fn put(shared: &Shared, leaf: &Leaf, min_version: MinVersion) -> anyhow::Result<Arc<TlsState>> {
-    let state = Arc::new(TlsState::new(leaf, None, min_version)?);
+fn put(shared: &Shared, leaf: &Leaf, min_version: MinVersion) -> Result<Arc<TlsState>, Failure> {
+    let state = Arc::new(TlsState::new(leaf, None, min_version).map_err(Failure::running)?);
     // Nobody else sets it: the config names no files.
     let _ = shared.tls.set(Arc::clone(&state));
     Ok(state)

@@ -1,0 +1,68 @@
+//! `config set`: changes one value of the file, and only if the file is good afterwards.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{File, parse};
+use crate::cli::outcome::Failure;
+use crate::tls::private_file::{self, PRIVATE};
+
+/// Arguments of `config set`.
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// Key, such as `server.port`
+    key: String,
+    /// Value, as it would stand in the file (YAML)
+    value: String,
+    #[command(flatten)]
+    file: File,
+}
+
+impl Set {
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let (path, text) = self.file.read()?;
+        parse(&text, &path)?;
+        let value: Value = serde_saphyr::from_str(&self.value)
+            .map_err(|error| Failure::Usage(format!("{}: not YAML: {error}", self.key)))?;
+        let mut tree = match serde_saphyr::from_str(&text).map_err(Failure::running)? {
+            Value::Null => Value::Object(Map::new()),
+            tree => tree,
+        };
+        put(&mut tree, &self.key, value)?;
+        let changed = serde_saphyr::to_string(&tree).map_err(Failure::running)?;
+        parse(&changed, &path)?;
+        private_file::replace(&path, changed.as_bytes(), PRIVATE).map_err(Failure::running)?;
+        writeln!(out, "set {} in {}", self.key, path.display()).map_err(Failure::running)
+    }
+}
+
+/// Whether such a key exists is checked on the whole file afterwards.
+fn put(tree: &mut Value, key: &str, value: Value) -> Result<(), Failure> {
+    let mut place = tree;
+    for name in key.split('.') {
+        let Value::Object(section) = place else {
+            return Err(Failure::Usage(format!("{key}: {name} is not inside a section")));
+        };
+        place = section.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    }
+    *place = value;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_sections_are_made_and_the_rest_stays() {
+        let mut tree = serde_json::json!({"server": {"port": 1, "host": "a"}});
+
+        put(&mut tree, "server.port", Value::from(2)).expect("a section");
+        put(&mut tree, "admin.enabled", Value::from(true)).expect("a new section");
+
+        assert_eq!(tree, serde_json::json!({"server": {"port": 2, "host": "a"}, "admin": {"enabled": true}}));
+        assert!(put(&mut tree, "server.port.deeper", Value::Null).is_err());
+    }
+}
