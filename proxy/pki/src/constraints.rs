@@ -11,6 +11,9 @@
 //!   Python and Ruby, refuses each chain in which the leaf has an address and a CA has any constraint on addresses
 //!   ("unsupported name constraint type", seen with grpcio 1.85). A CA for a proxy that is called by address can therefore
 //!   issue for any address; its DNS names stay constrained.
+//!
+//! Seen to hold with OpenSSL 3.0, `BoringSSL`, Go 1.26, Node 20 and webpki. Java (17) accepts such chains, but does not look at
+//! the constraints of a trust anchor.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -13,6 +13,9 @@ use super::{
 /// How long after a failure it is tried again, if nothing changes before.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
 
+/// How often a failure that lasts is said again.
+const SAY_AGAIN: SignedDuration = SignedDuration::from_mins(10);
+
 /// Why there is no new leaf.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AgentError {
@@ -48,6 +51,7 @@ struct Held {
 #[derive(Debug)]
 struct Failed {
     message: String,
+    said_at: Timestamp,
     retry_at: Timestamp,
 }
 
@@ -99,15 +103,22 @@ impl Agent {
         Ok(())
     }
 
-    /// Says so once for each reason, not at each attempt.
+    /// Says so once for each reason and now and then, not at each attempt.
     fn failed(&mut self, error: &AgentError, now: Timestamp) {
         let message = error.to_string();
-        if self.failure.as_ref().is_none_or(|failure| failure.message != message) {
+        let said = self
+            .failure
+            .take()
+            .filter(|failure| failure.message == message && now.duration_since(failure.said_at) < SAY_AGAIN);
+        if said.is_none() {
             let held_until = self.held.as_ref().map(|held| held.facts.lifetime.not_after.to_string());
             tracing::error!(error = message, held_until, "no new certificate; the one that is there stays");
         }
-        let retry_at = now.checked_add(RETRY).unwrap_or(Timestamp::MAX);
-        self.failure = Some(Failed { message, retry_at });
+        self.failure = Some(Failed {
+            message,
+            said_at: said.map_or(now, |failure| failure.said_at),
+            retry_at: now.checked_add(RETRY).unwrap_or(Timestamp::MAX),
+        });
     }
 }
 
