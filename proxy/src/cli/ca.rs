@@ -9,7 +9,6 @@ mod init;
 mod status;
 
 use std::{
-    env,
     io::{self, Write},
     path::PathBuf,
 };
@@ -17,7 +16,10 @@ use std::{
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use crate::{cli::outcome::Failure, tls::ca_directory::CaDirectory};
+use crate::{
+    cli::{environment, outcome::Failure},
+    tls::ca_directory::CaDirectory,
+};
 
 /// Arguments of `ca`.
 #[derive(Debug, Args)]
@@ -67,19 +69,8 @@ impl Directory {
     fn resolve(&self) -> Result<CaDirectory, Failure> {
         let folder = match &self.ca_dir {
             Some(folder) => folder.clone(),
-            None => server_directory()
-                .ok_or_else(|| Failure::usage(&"no home directory is known; name the folder with --ca-dir"))?
-                .join("ca"),
+            None => environment::server_dir()?.join("ca"),
         };
         Ok(CaDirectory::new(folder))
     }
-}
-
-/// The one directory rule for all files of the server.
-fn server_directory() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("VIBECTL_SERVER_CONFIG_DIR")
-        .or_else(|| set("VIBECTL_CONFIG_DIR").map(|folder| folder.join("server")))
-        .or_else(|| set("XDG_CONFIG_HOME").map(|folder| folder.join("vibectl/server")))
-        .or_else(|| set("HOME").map(|folder| folder.join(".config/vibectl/server")))
 }

@@ -76,3 +76,55 @@ impl CaIssuer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use vibectl_config::MinVersion;
+    use vibectl_pki::{Ca, Subject};
+
+    use super::*;
+
+    fn issuer(folder: &tempfile::TempDir) -> CaIssuer {
+        let subject = Subject { common_name: "test".to_owned(), organization: None, country: None };
+        let year = Duration::from_hours(365 * 24);
+        let root = Ca::root(&subject, year, Timestamp::now()).expect("a root");
+        let intermediate = root.intermediate(&subject, year, Timestamp::now()).expect("an intermediate");
+        let directory = CaDirectory::new(folder.path());
+        fs::create_dir_all(directory.intermediate_folder()).expect("made");
+        fs::write(directory.intermediate().certificate, intermediate.chain_pem()).expect("written");
+        fs::write(directory.intermediate().key, intermediate.key_pem().as_bytes()).expect("written");
+        let names = Names::parse(["localhost"]).expect("names");
+        CaIssuer { directory, names, validity: Duration::from_hours(24) }
+    }
+
+    #[test]
+    fn a_renewed_leaf_is_in_force_and_a_failure_keeps_the_old_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let issuer = issuer(&folder);
+        let first = issuer.issue(Timestamp::now()).expect("a leaf");
+        let state = TlsState::new(&first, None, MinVersion::V1_3).expect("TLS");
+
+        issuer.renew(&state, Timestamp::now());
+        let renewed = state.facts();
+        assert_ne!(renewed.serial, first.facts().serial);
+
+        fs::remove_file(issuer.directory.intermediate().key).expect("removed");
+        issuer.renew(&state, Timestamp::now());
+        assert_eq!(state.facts(), renewed);
+    }
+
+    #[test]
+    fn a_folder_without_a_ca_is_an_error_that_names_the_command() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = Names::parse(["localhost"]).expect("names");
+        let directory = CaDirectory::new(folder.path());
+
+        let error = CaIssuer { directory, names, validity: Duration::from_hours(24) }
+            .issue(Timestamp::now())
+            .expect_err("there is no CA");
+
+        assert!(error.to_string().contains("vibectl-server ca init"), "{error}");
+    }
+}
