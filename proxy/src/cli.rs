@@ -11,6 +11,7 @@ pub mod health;
 pub mod init_config;
 pub mod outcome;
 pub mod serve;
+pub mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
     Ca(ca::Ca),
     /// Keep a fresh certificate in a folder; the init container of a proxy pod
     CertificateAgent(certificate_agent::CertificateAgent),
+    /// Make a token for a server that runs without Kubernetes
+    GenerateToken(token::GenerateToken),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -73,6 +76,7 @@ impl Command {
             Self::Config(config) => config.run(),
             Self::Ca(ca) => ca.run(),
             Self::CertificateAgent(agent) => agent.run(),
+            Self::GenerateToken(generate) => generate.run(),
             Self::Health(health) => health.run(),
         }
     }

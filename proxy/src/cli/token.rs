@@ -1,0 +1,230 @@
+//! `generate-token`: a token for a server that runs alone.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use vibectl_config::{Config, Jwt};
+use vibectl_token::standalone::{Claims, Lifetime, generate};
+
+use crate::auth::secret;
+use crate::cli::ca::server_directory;
+use crate::cli::outcome::{Failure, chain, say};
+use crate::settings::Settings;
+use crate::state::unix_now;
+use crate::tls::private_file::{self, PRIVATE};
+
+/// How long a token is good for where neither the command nor the config says so; the original's default.
+const DEFAULT_DAYS: i64 = 365;
+const MAX_SUBJECT_BYTES: usize = 253;
+
+/// Arguments of `generate-token`.
+#[derive(Debug, Args)]
+pub struct GenerateToken {
+    /// Whom the token is for: the name in logs, and the key of limits and usage
+    #[arg(value_parser = subject)]
+    subject: String,
+    /// How long it is good for: 30d, 12m (months of 30 days), 1y or a number of days [default: jwt.expiration_days of
+    /// the config where it sets it, else 1y]
+    #[arg(long, value_name = "DURATION")]
+    expires_in: Option<Lifetime>,
+    /// File for the token, readable by its owner alone [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Config file of the server [default: config.yaml in the server's config directory]
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+impl GenerateToken {
+    /// Runs the command. Standard output gets the token and one line feed, nothing else.
+    pub fn run(self) -> Result<(), Failure> {
+        let (now, jti) = (unix_now(), uuid::Uuid::new_v4().to_string());
+        self.run_with(|name| env::var(name).ok(), now, jti, &mut io::stdout().lock())
+    }
+
+    fn run_with(
+        self,
+        variable: impl Fn(&str) -> Option<String>,
+        now: i64,
+        jti: String,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        let jwt = self.read_config()?.jwt;
+        let secret = secret::find(&jwt, variable).map_err(|error| Failure::usage(&chain(&error)))?;
+        if secret.is_short() {
+            say(&format!("warning: {}", secret::SHORT));
+        }
+        let exp = now.saturating_add(self.lifetime(&jwt)?.seconds());
+        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat: now, exp, jti };
+        let token = generate(&secret, &claims).map_err(Failure::running)?;
+        match &self.output {
+            None => writeln!(out, "{}", token.expose()).map_err(Failure::running),
+            Some(path) => {
+                let written = private_file::replace(path, token.expose().as_bytes(), PRIVATE);
+                written.map_err(|error| failed_to_write(path, error))?;
+                writeln!(out, "Token generated and saved to {}", path.display()).map_err(Failure::running)
+            }
+        }
+    }
+
+    /// The config that `serve` would take, so that the server accepts the token.
+    fn read_config(&self) -> Result<Config, Failure> {
+        let file_is_named = self.config.is_some();
+        let default = || server_directory().map(|folder| folder.join(vibectl_config::mount::CONFIG_FILE));
+        let Some(file) = self.config.clone().or_else(default) else {
+            return Ok(Config::default());
+        };
+        let settings = Settings { file, file_is_named, ..Settings::default() };
+        let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
+        let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
+        for notice in &loaded.notices {
+            say(&format!("note: {notice}"));
+        }
+        Ok(loaded.config)
+    }
+
+    fn lifetime(&self, jwt: &Jwt) -> Result<Lifetime, Failure> {
+        let configured = jwt.expiration_days.into();
+        let days =
+            if jwt.expiration_days == Jwt::default().expiration_days { DEFAULT_DAYS } else { configured };
+        match self.expires_in {
+            Some(lifetime) => Ok(lifetime),
+            None => Lifetime::from_days(days)
+                .map_err(|error| Failure::usage(&format!("jwt.expiration_days: {error}"))),
+        }
+    }
+}
+
+fn subject(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.len() > MAX_SUBJECT_BYTES || text.chars().any(char::is_control) {
+        return Err("expected a name of 1 to 253 bytes without control characters");
+    }
+    Ok(text.to_owned())
+}
+
+fn failed_to_write(path: &std::path::Path, error: io::Error) -> Failure {
+    Failure::Running(anyhow::Error::from(error).context(format!("failed to write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use vibectl_token::standalone::{Secret, Verified, verify};
+
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+    const DAY: i64 = 86_400;
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    struct Setting {
+        folder: tempfile::TempDir,
+    }
+
+    impl Setting {
+        fn new(config: &str) -> Self {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            fs::write(folder.path().join("config.yaml"), config).expect("config");
+            Self { folder }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn command(&self) -> GenerateToken {
+            let config = Some(self.path("config.yaml"));
+            GenerateToken { subject: "dev".to_owned(), expires_in: None, output: None, config }
+        }
+    }
+
+    fn run(command: GenerateToken) -> Result<String, Failure> {
+        let mut out = Vec::new();
+        let variable = |name: &str| (name == secret::SECRET_VARIABLE).then(|| SECRET.to_owned());
+        command.run_with(variable, NOW, "1".to_owned(), &mut out)?;
+        Ok(String::from_utf8(out).expect("text"))
+    }
+
+    fn verified(token: &str, issuer: &str) -> Verified {
+        verify(&Secret::new(SECRET.as_bytes()).expect("a secret"), issuer, token, NOW).expect("a good token")
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("a file").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn standard_output_gets_the_token_and_one_line_feed() {
+        let out = run(Setting::new("").command()).expect("a token");
+
+        let token = out.strip_suffix('\n').expect("a line feed");
+        let verified = verified(token, "vibectl-server");
+        assert_eq!((verified.subject.as_str(), verified.expires_at), ("dev", NOW + 365 * DAY));
+    }
+
+    #[test]
+    fn the_config_that_is_named_decides_issuer_and_lifetime() {
+        let setting = Setting::new("jwt: {issuer: mine, expiration_days: 7}\n");
+        let longer = GenerateToken { expires_in: "2m".parse().ok(), ..setting.command() };
+
+        let as_configured = run(setting.command()).expect("a token");
+        let as_asked = run(longer).expect("a token");
+
+        assert_eq!(verified(as_configured.trim(), "mine").expires_at, NOW + 7 * DAY);
+        assert_eq!(verified(as_asked.trim(), "mine").expires_at, NOW + 60 * DAY);
+    }
+
+    #[test]
+    fn a_file_gets_the_token_alone_and_is_its_owners_alone_even_if_it_was_not() {
+        let setting = Setting::new("");
+        let path = setting.path("dev.jwt");
+        fs::write(&path, "an old token that is longer than the new one").expect("file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("mode");
+
+        let out = run(GenerateToken { output: Some(path.clone()), ..setting.command() }).expect("a token");
+
+        assert_eq!(out, format!("Token generated and saved to {}\n", path.display()));
+        assert_eq!(mode(&path), 0o600);
+        let token = fs::read_to_string(&path).expect("a token");
+        assert_eq!(token.trim(), token);
+        verified(&token, "vibectl-server");
+    }
+
+    #[test]
+    fn without_a_secret_the_ways_to_give_one_and_the_command_that_makes_one_are_named() {
+        let error = Setting::new("").command().run_with(|_| None, NOW, "1".to_owned(), &mut Vec::new());
+
+        let Err(Failure::Usage(text)) = error else { panic!("no mistake in usage: {error:?}") };
+        for way in [
+            "VIBECTL_JWT_SECRET",
+            "VIBECTL_JWT_SECRET_FILE",
+            "jwt.secret_key",
+            "jwt.secret_key_file",
+            "openssl",
+        ] {
+            assert!(text.contains(way), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_config_or_a_named_one_that_is_absent_makes_no_token() {
+        let setting = Setting::new("jwt: {secret: x}\n");
+        let absent = GenerateToken { config: Some(setting.path("absent.yaml")), ..setting.command() };
+
+        assert!(matches!(run(setting.command()), Err(Failure::Usage(_))));
+        assert!(matches!(run(absent), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn a_subject_is_a_name_that_fits_into_a_line() {
+        assert!(subject("dev-user").is_ok());
+        for bad in ["", "a\nb", "a\u{1b}[0m", &"x".repeat(254)] {
+            assert!(subject(bad).is_err(), "{bad:?}");
+        }
+    }
+}
