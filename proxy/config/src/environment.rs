@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, path::PathBuf};
 
+use vibectl_token::standalone::Lifetime;
+
 use crate::{
     layers::{JwtSecret, Overrides},
     locate::Environment,
@@ -75,8 +77,8 @@ pub const VARIABLES: [Variable; 6] = [
         key: "jwt.expiration_days",
         meaning: "how many days a new token is good for",
         read: |text, overrides| {
-            let days = text.trim().parse().ok().filter(|days| *days > 0);
-            overrides.jwt_expiration_days = Some(days.ok_or("expected an integer from 1")?);
+            let days = text.trim().parse().ok().filter(|days| (1..=Lifetime::MAX_DAYS).contains(days));
+            overrides.jwt_expiration_days = Some(days.ok_or("expected an integer from 1 to 36500")?);
             Ok(())
         },
     },
@@ -199,7 +201,7 @@ mod tests {
 environment variable VIBECTL_LOG_LEVEL: expected one of debug, info, warning, error
 environment variable VIBECTL_JWT_SECRET: is set and empty; unset it to use another place of the secret
 environment variable VIBECTL_JWT_ALGORITHM: expected HS256
-environment variable VIBECTL_JWT_EXPIRATION_DAYS: expected an integer from 1
+environment variable VIBECTL_JWT_EXPIRATION_DAYS: expected an integer from 1 to 36500
 environment variable VIBECTL_JWT_SECRET_KEY: not read by anything; use VIBECTL_JWT_SECRET";
         assert_eq!(mistakes.unwrap_err().to_string(), expected);
     }

@@ -121,7 +121,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn jwt()(enabled: bool, secret_key_file in option::of(path()), issuer in text(), expiration_days in positive()) -> Jwt {
+    fn jwt()(enabled: bool, secret_key_file in option::of(path()), issuer in text(), expiration_days in 1..=36_500_u32) -> Jwt {
         Jwt { enabled, secret_key_file, issuer, expiration_days, ..Jwt::default() }
     }
 }

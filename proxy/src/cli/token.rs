@@ -15,8 +15,6 @@ use crate::settings::Settings;
 use crate::state::unix_now;
 use crate::tls::private_file::{self, PRIVATE};
 
-/// How long a token is good for where neither the command nor the config says so; the original's default.
-const DEFAULT_DAYS: i64 = 365;
 const MAX_SUBJECT_BYTES: usize = 253;
 
 /// Arguments of `generate-token`.
@@ -26,7 +24,7 @@ pub struct GenerateToken {
     #[arg(value_parser = subject)]
     subject: String,
     /// How long it is good for: 30d, 12m (months of 30 days), 1y or a number of days [default: jwt.expiration_days of
-    /// the config where it sets it, else 1y]
+    /// the config, or 1y]
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<Lifetime>,
     /// File for the token, readable by its owner alone [default: standard output]
@@ -86,14 +84,8 @@ impl GenerateToken {
     }
 
     fn lifetime(&self, jwt: &Jwt) -> Result<Lifetime, Failure> {
-        let configured = jwt.expiration_days.into();
-        let days =
-            if jwt.expiration_days == Jwt::default().expiration_days { DEFAULT_DAYS } else { configured };
-        match self.expires_in {
-            Some(lifetime) => Ok(lifetime),
-            None => Lifetime::from_days(days)
-                .map_err(|error| Failure::usage(&format!("jwt.expiration_days: {error}"))),
-        }
+        let configured = || Lifetime::from_days(jwt.expiration_days);
+        self.expires_in.map_or_else(configured, Ok).map_err(|error| Failure::usage(&error))
     }
 }
 

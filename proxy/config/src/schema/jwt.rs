@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use vibectl_token::standalone::Lifetime;
 
 use crate::{decode::Cursor, secret::Secret};
 
@@ -21,7 +22,7 @@ pub struct Jwt {
     pub algorithm: JwtAlgorithm,
     /// Who issues the tokens; a token of another issuer is refused.
     pub issuer: String,
-    /// How long a new token is good for.
+    /// How long a new token is good for. The original says 30 days, and gives a year; so here it is a year.
     pub expiration_days: u32,
 }
 
@@ -33,7 +34,7 @@ impl Default for Jwt {
             secret_key_file: None,
             algorithm: JwtAlgorithm::Hs256,
             issuer: "vibectl-server".to_owned(),
-            expiration_days: 30,
+            expiration_days: 365,
         }
     }
 }
@@ -51,7 +52,7 @@ impl Jwt {
                 .unwrap_or(default.algorithm),
             issuer: section.read("issuer", Cursor::text).unwrap_or(default.issuer),
             expiration_days: section
-                .read("expiration_days", |cursor| cursor.integer(1..=u32::MAX))
+                .read("expiration_days", |cursor| cursor.integer(1..=Lifetime::MAX_DAYS))
                 .unwrap_or(default.expiration_days),
         };
         section.retired(

@@ -5,13 +5,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 const SECONDS_PER_DAY: i64 = 86_400;
-/// More is a slip of the finger.
-const MAX_DAYS: i64 = 36_500;
-
 /// A number of days from 1 to 36500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lifetime {
-    days: i64,
+    days: u32,
 }
 
 /// The text is not a lifetime.
@@ -22,14 +19,17 @@ pub struct Lifetime {
 pub struct LifetimeError;
 
 impl Lifetime {
+    /// More is a slip of the finger.
+    pub const MAX_DAYS: u32 = 36_500;
+
     /// A lifetime of so many days.
-    pub fn from_days(days: i64) -> Result<Self, LifetimeError> {
-        if (1..=MAX_DAYS).contains(&days) { Ok(Self { days }) } else { Err(LifetimeError) }
+    pub fn from_days(days: u32) -> Result<Self, LifetimeError> {
+        if (1..=Self::MAX_DAYS).contains(&days) { Ok(Self { days }) } else { Err(LifetimeError) }
     }
 
     /// The lifetime in seconds.
     pub fn seconds(self) -> i64 {
-        self.days * SECONDS_PER_DAY
+        i64::from(self.days) * SECONDS_PER_DAY
     }
 }
 
@@ -46,7 +46,7 @@ impl FromStr for Lifetime {
         };
         let number =
             number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit())).ok_or(LifetimeError)?;
-        let number: i64 = number.parse().map_err(|_| LifetimeError)?;
+        let number: u32 = number.parse().map_err(|_| LifetimeError)?;
         Self::from_days(number.checked_mul(days_each).ok_or(LifetimeError)?)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
 
     use super::*;
 
-    fn days(text: &str) -> Option<i64> {
+    fn days(text: &str) -> Option<u32> {
         text.parse().ok().map(|lifetime: Lifetime| lifetime.days)
     }
 
