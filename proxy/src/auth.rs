@@ -96,7 +96,7 @@ impl Auth {
             self.open();
             return Ok(());
         }
-        let secret = secret::find(&config.jwt, |name| std::env::var(name).ok())?;
+        let secret = secret::find(&config.jwt)?;
         if secret.is_short() {
             tracing::warn!("{}", secret::SHORT);
         }

@@ -1,16 +1,15 @@
 //! `generate-token`: a token for a server that runs alone.
 
-use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vibectl_config::{Config, Jwt};
 use vibectl_token::standalone::{Claims, Lifetime, generate};
 
 use crate::auth::secret;
-use crate::cli::ca::server_directory;
-use crate::cli::outcome::{Failure, chain, say};
+use crate::cli::environment;
+use crate::cli::outcome::{Failure, say};
 use crate::settings::Settings;
 use crate::state::unix_now;
 use crate::tls::private_file::{self, PRIVATE};
@@ -38,19 +37,23 @@ pub struct GenerateToken {
 impl GenerateToken {
     /// Runs the command. Standard output gets the token and one line feed, nothing else.
     pub fn run(self) -> Result<(), Failure> {
+        let (file, file_is_named) = environment::config_file(self.config.clone());
+        let overrides = environment::overrides()?;
+        let settings = Settings { file, file_is_named, overrides, ..Settings::default() };
         let (now, jti) = (unix_now(), uuid::Uuid::new_v4().to_string());
-        self.run_with(|name| env::var(name).ok(), now, jti, &mut io::stdout().lock())
+        self.run_with(&settings, now, jti, &mut io::stdout().lock())
     }
 
+    /// With the settings that `serve` would have, so that the server accepts the token.
     fn run_with(
         self,
-        variable: impl Fn(&str) -> Option<String>,
+        settings: &Settings,
         now: i64,
         jti: String,
         out: &mut dyn Write,
     ) -> Result<(), Failure> {
-        let jwt = self.read_config()?.jwt;
-        let secret = secret::find(&jwt, variable).map_err(|error| Failure::usage(&chain(&error)))?;
+        let jwt = read_config(settings)?.jwt;
+        let secret = secret::find(&jwt).map_err(|error| Failure::unusable(&error))?;
         if secret.is_short() {
             say(&format!("warning: {}", secret::SHORT));
         }
@@ -67,26 +70,19 @@ impl GenerateToken {
         }
     }
 
-    /// The config that `serve` would take, so that the server accepts the token.
-    fn read_config(&self) -> Result<Config, Failure> {
-        let file_is_named = self.config.is_some();
-        let default = || server_directory().map(|folder| folder.join(vibectl_config::mount::CONFIG_FILE));
-        let Some(file) = self.config.clone().or_else(default) else {
-            return Ok(Config::default());
-        };
-        let settings = Settings { file, file_is_named, ..Settings::default() };
-        let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
-        let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
-        for notice in &loaded.notices {
-            say(&format!("note: {notice}"));
-        }
-        Ok(loaded.config)
-    }
-
     fn lifetime(&self, jwt: &Jwt) -> Result<Lifetime, Failure> {
         let configured = || Lifetime::from_days(jwt.expiration_days);
         self.expires_in.map_or_else(configured, Ok).map_err(|error| Failure::usage(&error))
     }
+}
+
+fn read_config(settings: &Settings) -> Result<Config, Failure> {
+    let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
+    let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
+    for notice in &loaded.notices {
+        say(&format!("note: {notice}"));
+    }
+    Ok(loaded.config)
 }
 
 fn subject(text: &str) -> Result<String, &'static str> {
@@ -96,7 +92,7 @@ fn subject(text: &str) -> Result<String, &'static str> {
     Ok(text.to_owned())
 }
 
-fn failed_to_write(path: &std::path::Path, error: io::Error) -> Failure {
+fn failed_to_write(path: &Path, error: io::Error) -> Failure {
     Failure::Running(anyhow::Error::from(error).context(format!("failed to write {}", path.display())))
 }
 
@@ -104,8 +100,8 @@ fn failed_to_write(path: &std::path::Path, error: io::Error) -> Failure {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
 
+    use vibectl_config::layers::{JwtSecret, Overrides};
     use vibectl_token::standalone::{Secret, Verified, verify};
 
     use super::*;
@@ -114,32 +110,25 @@ mod tests {
     const DAY: i64 = 86_400;
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-    struct Setting {
-        folder: tempfile::TempDir,
+    fn command() -> GenerateToken {
+        GenerateToken { subject: "dev".to_owned(), expires_in: None, output: None, config: None }
     }
 
-    impl Setting {
-        fn new(config: &str) -> Self {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            fs::write(folder.path().join("config.yaml"), config).expect("config");
-            Self { folder }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.folder.path().join(name)
-        }
-
-        fn command(&self) -> GenerateToken {
-            let config = Some(self.path("config.yaml"));
-            GenerateToken { subject: "dev".to_owned(), expires_in: None, output: None, config }
-        }
-    }
-
-    fn run(command: GenerateToken) -> Result<String, Failure> {
+    /// Runs the command with this config file, and the secret where there is one.
+    fn run_with(command: GenerateToken, secret: Option<&str>, config: &str) -> Result<String, Failure> {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let file = folder.path().join("config.yaml");
+        fs::write(&file, config).expect("config");
+        let jwt_secret = secret.map(|secret| JwtSecret::Value(vibectl_config::Secret::new(secret)));
+        let overrides = Overrides { jwt_secret, ..Overrides::default() };
+        let settings = Settings { file: Some(file), file_is_named: true, overrides, ..Settings::default() };
         let mut out = Vec::new();
-        let variable = |name: &str| (name == secret::SECRET_VARIABLE).then(|| SECRET.to_owned());
-        command.run_with(variable, NOW, "1".to_owned(), &mut out)?;
+        command.run_with(&settings, NOW, "1".to_owned(), &mut out)?;
         Ok(String::from_utf8(out).expect("text"))
+    }
+
+    fn run(command: GenerateToken, config: &str) -> Result<String, Failure> {
+        run_with(command, Some(SECRET), config)
     }
 
     fn verified(token: &str, issuer: &str) -> Verified {
@@ -152,7 +141,7 @@ mod tests {
 
     #[test]
     fn standard_output_gets_the_token_and_one_line_feed() {
-        let out = run(Setting::new("").command()).expect("a token");
+        let out = run(command(), "").expect("a token");
 
         let token = out.strip_suffix('\n').expect("a line feed");
         let verified = verified(token, "vibectl-server");
@@ -161,11 +150,11 @@ mod tests {
 
     #[test]
     fn the_config_that_is_named_decides_issuer_and_lifetime() {
-        let setting = Setting::new("jwt: {issuer: mine, expiration_days: 7}\n");
-        let longer = GenerateToken { expires_in: "2m".parse().ok(), ..setting.command() };
+        let config = "jwt: {issuer: mine, expiration_days: 7}\n";
+        let longer = GenerateToken { expires_in: "2m".parse().ok(), ..command() };
 
-        let as_configured = run(setting.command()).expect("a token");
-        let as_asked = run(longer).expect("a token");
+        let as_configured = run(command(), config).expect("a token");
+        let as_asked = run(longer, config).expect("a token");
 
         assert_eq!(verified(as_configured.trim(), "mine").expires_at, NOW + 7 * DAY);
         assert_eq!(verified(as_asked.trim(), "mine").expires_at, NOW + 60 * DAY);
@@ -173,12 +162,12 @@ mod tests {
 
     #[test]
     fn a_file_gets_the_token_alone_and_is_its_owners_alone_even_if_it_was_not() {
-        let setting = Setting::new("");
-        let path = setting.path("dev.jwt");
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("dev.jwt");
         fs::write(&path, "an old token that is longer than the new one").expect("file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("mode");
 
-        let out = run(GenerateToken { output: Some(path.clone()), ..setting.command() }).expect("a token");
+        let out = run(GenerateToken { output: Some(path.clone()), ..command() }, "").expect("a token");
 
         assert_eq!(out, format!("Token generated and saved to {}\n", path.display()));
         assert_eq!(mode(&path), 0o600);
@@ -189,7 +178,7 @@ mod tests {
 
     #[test]
     fn without_a_secret_the_ways_to_give_one_and_the_command_that_makes_one_are_named() {
-        let error = Setting::new("").command().run_with(|_| None, NOW, "1".to_owned(), &mut Vec::new());
+        let error = run_with(command(), None, "");
 
         let Err(Failure::Usage(text)) = error else { panic!("no mistake in usage: {error:?}") };
         for way in [
@@ -204,12 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_config_or_a_named_one_that_is_absent_makes_no_token() {
-        let setting = Setting::new("jwt: {secret: x}\n");
-        let absent = GenerateToken { config: Some(setting.path("absent.yaml")), ..setting.command() };
-
-        assert!(matches!(run(setting.command()), Err(Failure::Usage(_))));
-        assert!(matches!(run(absent), Err(Failure::Usage(_))));
+    fn a_config_with_a_mistake_makes_no_token() {
+        assert!(matches!(run(command(), "jwt: {secret: x}\n"), Err(Failure::Usage(_))));
+        assert!(matches!(run(command(), "jwt: {expiration_days: 0}\n"), Err(Failure::Usage(_))));
     }
 
     #[test]
