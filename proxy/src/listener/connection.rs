@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
@@ -46,6 +47,9 @@ const PING_TIME: Duration = Duration::from_secs(20);
 const MAX_AGE: Duration = Duration::from_mins(30);
 /// Spread of [`MAX_AGE`], so that connections made together do not end together.
 const AGE_SPREAD: Duration = Duration::from_mins(3);
+
+/// How long a connection that was asked to end may be without a request. Its peer should close it, and some never do.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What one connection needs to know.
 pub(super) struct Connection {
@@ -103,9 +107,11 @@ impl Connection {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = self.peer;
+        let (peer, requests) = (self.peer, Requests::default());
+        let counted = requests.clone();
         let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(Arc::new(counted.begin()));
             request.map(Body::new)
         });
         let builder = builder(self.tasks.clone());
@@ -120,7 +126,10 @@ impl Connection {
             Ok(ended)
         } else {
             connection.as_mut().graceful_shutdown();
-            timeout(MAX_CALL, connection).await
+            tokio::select! {
+                ended = timeout(MAX_CALL, connection) => ended,
+                () = requests.idle() => return,
+            }
         };
         if let Ok(Err(error)) = ended {
             tracing::debug!(peer = %peer.0, error = &*error, "connection ended with an error");
@@ -157,6 +166,38 @@ fn builder(tasks: TaskTracker) -> Builder<Tracked> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME);
     builder
+}
+
+/// The requests of a connection that have not been answered to the end.
+#[derive(Clone, Debug, Default)]
+struct Requests(Arc<AtomicUsize>);
+
+/// One of them; in the extensions of the request, and kept until its answer has ended.
+#[derive(Debug)]
+pub struct InProgress(Requests);
+
+impl Requests {
+    fn begin(&self) -> InProgress {
+        self.0.fetch_add(1, Relaxed);
+        InProgress(self.clone())
+    }
+
+    /// Completes when there was none for [`GOODBYE`].
+    async fn idle(&self) {
+        let mut since = Instant::now();
+        while since.elapsed() < GOODBYE {
+            sleep(GOODBYE / 8).await;
+            if self.0.load(Relaxed) > 0 {
+                since = Instant::now();
+            }
+        }
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Runs the requests of HTTP/2 connections as tasks that the listener waits for, and that end even if their peer stops

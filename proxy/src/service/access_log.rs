@@ -16,6 +16,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status};
 
 use crate::listener::Peer;
+use crate::listener::connection::InProgress;
 use crate::metrics::family::OTHER;
 use crate::service::reply::Protocol;
 use crate::service::request_id::RequestId;
@@ -63,6 +64,7 @@ pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next
         protocol: Protocol::of(request.headers()),
         method: method_of(&request),
         request_id: request.extensions().get::<RequestId>().map(|id| Arc::clone(&id.0)).unwrap_or_default(),
+        _in_progress: request.extensions().get().cloned(),
         peer: request.extensions().get::<Peer>().copied(),
         started: Instant::now(),
         status: StatusCode::OK,
@@ -105,6 +107,7 @@ struct Record {
     method: String,
     request_id: Arc<str>,
     peer: Option<Peer>,
+    _in_progress: Option<Arc<InProgress>>,
     started: Instant,
     status: StatusCode,
     code: Option<Code>,

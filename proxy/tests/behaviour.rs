@@ -1,0 +1,17 @@
+//! Behaviour of the whole server, over real sockets: the binary is started as a user would, one behaviour per file.
+
+#![expect(clippy::expect_used, reason = "a test that cannot set up its case fails")]
+
+#[path = "behaviour/support.rs"]
+mod support;
+
+#[path = "behaviour/draining.rs"]
+mod draining;
+#[path = "behaviour/health_and_metrics.rs"]
+mod health_and_metrics;
+#[path = "behaviour/hostile_peers.rs"]
+mod hostile_peers;
+#[path = "behaviour/refused_starts.rs"]
+mod refused_starts;
+#[path = "behaviour/reloading.rs"]
+mod reloading;
