@@ -7,6 +7,7 @@ pub mod ca;
 pub mod certificate_agent;
 pub mod config;
 mod environment;
+pub mod generate_certs;
 pub mod health;
 pub mod init_config;
 pub mod outcome;
@@ -47,6 +48,8 @@ enum Command {
     Config(config::Config),
     /// Make and look after a private CA
     Ca(ca::Ca),
+    /// Make a self-signed certificate, for trying things out
+    GenerateCerts(generate_certs::GenerateCerts),
     /// Keep a fresh certificate in a folder; the init container of a proxy pod
     CertificateAgent(certificate_agent::CertificateAgent),
     /// Make a token for a server that runs without Kubernetes
@@ -75,6 +78,7 @@ impl Command {
             Self::InitConfig(init) => init.run(),
             Self::Config(config) => config.run(),
             Self::Ca(ca) => ca.run(),
+            Self::GenerateCerts(generate) => generate.run(),
             Self::CertificateAgent(agent) => agent.run(),
             Self::GenerateToken(generate) => generate.run(),
             Self::Health(health) => health.run(),

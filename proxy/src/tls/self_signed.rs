@@ -48,7 +48,7 @@ pub fn in_memory(names: &Names, now: Timestamp) -> Result<Leaf, SelfSignedError>
 /// made anew once an own one has expired.
 pub fn in_files(paths: &PairPath, names: &Names, now: Timestamp) -> Result<Leaf, SelfSignedError> {
     match (paths.certificate.exists(), paths.key.exists()) {
-        (false, false) => make(paths, names, now),
+        (false, false) => write(paths, names, now),
         (true, false) => Err(SelfSignedError::Half(paths.certificate.clone(), paths.key.clone())),
         (false, true) => Err(SelfSignedError::Half(paths.key.clone(), paths.certificate.clone())),
         (true, true) => {
@@ -56,14 +56,15 @@ pub fn in_files(paths: &PairPath, names: &Names, now: Timestamp) -> Result<Leaf,
             match leaf.check_time(now) {
                 Ok(()) => Ok(leaf),
                 // Somebody else's certificate is not ours to replace.
-                Err(PairError::Expired(_)) if leaf.is_self_signed() => make(paths, names, now),
+                Err(PairError::Expired(_)) if leaf.is_self_signed() => write(paths, names, now),
                 Err(error) => Err(SelfSignedError::Unusable(paths.certificate.clone(), error)),
             }
         }
     }
 }
 
-fn make(paths: &PairPath, names: &Names, now: Timestamp) -> Result<Leaf, SelfSignedError> {
+/// Makes a pair and puts it into these files, whatever is there.
+pub fn write(paths: &PairPath, names: &Names, now: Timestamp) -> Result<Leaf, SelfSignedError> {
     let leaf = in_memory(names, now)?;
     let PairPath { certificate, key } = paths;
     for (path, content, mode) in
