@@ -8,6 +8,7 @@ pub(crate) mod prune;
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
+use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -59,36 +60,47 @@ impl<'a> Applier<'a> {
 
     /// Brings everything into the cluster: what is mounted before the workload that mounts it, removal last.
     ///
-    /// `mounted` names the ConfigMaps that living pods mount; those stay, whatever template they belong to.
-    pub async fn apply(
-        &mut self,
+    /// `mounted` names the ConfigMaps that living pods mount; those stay, whatever template they belong to. Boxed, since objects
+    /// are large and every caller's future would be as large.
+    pub fn apply<'f>(
+        &'f mut self,
         prepared: Resources<Prepared>,
+        observed: &'f Observed,
+        mounted: &'f BTreeSet<String>,
+    ) -> BoxFuture<'f, Result<Resources<Applied>, Error>> {
+        async move {
+            self.ensure_mounted(&prepared, observed).await?;
+            self.ensure(&prepared.service, &observed.services).await?;
+            self.ensure(&prepared.network_policy, &observed.network_policies).await?;
+            if let Some(budget) = &prepared.disruption_budget {
+                self.ensure(budget, &observed.disruption_budgets).await?;
+            }
+            let deployment = self.ensure(&prepared.deployment, &observed.deployments).await?;
+            let applied = prepared.into_applied(Arc::unwrap_or_clone(deployment));
+            self.prune(&applied, observed, mounted).await?;
+            Ok(applied)
+        }
+        .boxed()
+    }
+
+    /// What pods cannot start without.
+    async fn ensure_mounted(
+        &mut self,
+        prepared: &Resources<Prepared>,
         observed: &Observed,
-        mounted: &BTreeSet<String>,
-    ) -> Result<Resources<Applied>, Error> {
-        let resources = &prepared;
-        self.ensure(&resources.service_account, &observed.service_accounts).await?;
-        for secret in &resources.generated {
+    ) -> Result<(), Error> {
+        self.ensure(&prepared.service_account, &observed.service_accounts).await?;
+        for secret in &prepared.generated {
             self.ensure_generated(secret, &observed.secrets).await?;
         }
-        for secret in &resources.access {
+        for secret in &prepared.access {
             self.ensure(secret, &observed.secrets).await?;
         }
-        for config_map in [Some(&resources.jwks), resources.ca_bundle.as_ref(), Some(&resources.config)]
-            .into_iter()
-            .flatten()
-        {
+        let config_maps = [Some(&prepared.jwks), prepared.ca_bundle.as_ref(), Some(&prepared.config)];
+        for config_map in config_maps.into_iter().flatten() {
             self.ensure(config_map, &observed.config_maps).await?;
         }
-        self.ensure(&resources.service, &observed.services).await?;
-        self.ensure(&resources.network_policy, &observed.network_policies).await?;
-        if let Some(budget) = &resources.disruption_budget {
-            self.ensure(budget, &observed.disruption_budgets).await?;
-        }
-        let deployment = self.ensure(&resources.deployment, &observed.deployments).await?;
-        let applied = prepared.into_applied(Arc::unwrap_or_clone(deployment));
-        self.prune(&applied, observed, mounted).await?;
-        Ok(applied)
+        Ok(())
     }
 
     /// Applies the object unless the cluster holds it already; returns it as the cluster has it.

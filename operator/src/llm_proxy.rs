@@ -36,7 +36,7 @@ pub async fn reconcile(proxy: Arc<LlmProxy>, context: Arc<Context>) -> Result<Do
         // Everything in this namespace is owned by the proxy and goes with it; keys elsewhere are swept.
         return Ok(Done::unchanged());
     }
-    let result = pass(&proxy, &context).await;
+    let result = Box::pin(pass(&proxy, &context)).await;
     if let Err(error) = &result
         && error.is_for_people()
     {
@@ -80,9 +80,10 @@ async fn tell(proxy: &LlmProxy, context: &Context, status: LlmProxyStatus) -> Re
         return Ok(Done::unchanged());
     }
     if let Some(news) = report::news(proxy.status.as_ref(), &status) {
-        match news.good {
-            true => context.events.normal(proxy, &news.reason, news.message).await,
-            false => context.events.warning(proxy, &news.reason, news.message).await,
+        if news.good {
+            context.events.normal(proxy, &news.reason, news.message).await;
+        } else {
+            context.events.warning(proxy, &news.reason, news.message).await;
         }
     }
     Ok(Done::changed())

@@ -144,9 +144,16 @@ fn fitting(stem: &str, suffix: &str) -> String {
     format!("{}-{hash}{suffix}", kept.trim_end_matches(['-', '.']))
 }
 
+/// The first bytes of the SHA-256 in hex.
+pub(crate) fn short_digest(bytes: &[u8], length: usize) -> String {
+    let digest = digest(&SHA256, bytes);
+    let nibbles = digest.as_ref().iter().take(length).flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+}
+
 /// The first eight hex digits of the SHA-256: enough to tell names apart, no use for anything else.
 pub fn short_hash(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    short_digest(bytes, 4)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The custom resource definitions: committed as generated, bounded, and within the API server's cost limits.
 
+#![cfg(test)]
+
 use std::{fs, path::Path};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

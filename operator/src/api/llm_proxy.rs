@@ -51,7 +51,7 @@ use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LlmProxySpec {
-    /// Number of server pods. A HorizontalPodAutoscaler may set it through the scale subresource.
+    /// Number of server pods. An autoscaler may set it through the scale subresource.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 64))]
     pub replicas: i32,
@@ -178,7 +178,7 @@ pub struct LlmProxyStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Accepted, ResolvedRefs, CertificateReady, Progressing.
+    /// `Ready`, `Accepted`, `ResolvedRefs`, `CertificateReady`, `Progressing`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -57,7 +57,7 @@ pub struct Echo {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenAi {
-    /// Address of the API up to and including the version, as in "https://api.openai.com/v1".
+    /// Address of the API up to and including the version, as in `https://api.openai.com/v1`.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),

@@ -4,11 +4,10 @@
 //! applied last is what is wanted now, so that a field which we no longer want is noticed. The second half is a digest in an
 //! annotation; content of Secrets is left out of it and compared byte by byte.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::names::APPLIED_ANNOTATION;
+use crate::names::{APPLIED_ANNOTATION, short_digest};
 
 /// Fields whose every key is ours: nothing may be there that we do not want.
 const EXACT_FIELDS: [&str; 2] = ["data", "binaryData"];
@@ -75,8 +74,7 @@ fn digest_of(object: &Value) -> Result<String, serde_json::Error> {
     if let Some(fields) = public.as_object_mut() {
         fields.retain(|field, _| !EXACT_FIELDS.contains(&field.as_str()));
     }
-    let digest = digest(&SHA256, &serde_json::to_vec(&public)?);
-    Ok(digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(short_digest(&serde_json::to_vec(&public)?, 8))
 }
 
 #[cfg(test)]

@@ -102,8 +102,7 @@ async fn what_is_no_longer_wanted_goes_and_what_is_not_ours_stays() {
     let theirs = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "labels": {"vibectl.dev/proxy": "team"}}});
     server.objects.lock().unwrap().insert("/api/v1/namespaces/ai/secrets/theirs".into(), theirs);
     let mut smaller = fixtures::resources("providers");
-    smaller.generated =
-        smaller.generated.into_iter().filter(|secret| secret.name_any() == "team-fleet").collect();
+    smaller.generated.retain(|secret| secret.name_any() == "team-fleet");
     smaller.ca_bundle = None;
     smaller.disruption_budget = None;
 

@@ -24,7 +24,7 @@ use crate::{
 
 pub use self::{
     models::Model,
-    providers::{Mounted, Provider, ProviderKind},
+    providers::{Mounted, OpenAi, Provider, ProviderKind},
     tls::{ServingPair, TlsMode},
 };
 

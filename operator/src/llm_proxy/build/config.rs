@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
     Access, Admin, Config, Echo, Fleet, Limits, Model, OpenAi, Provider, ProviderKind, Server, ServerLimits,
     Tls,
-    mount::{API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, PROVIDERS_DIR, TLS_DIR},
+    mount::{
+        API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE, KEY_FILE,
+        PROVIDERS_DIR, TLS_DIR,
+    },
     render,
 };
 use vibectl_token::{audience_of, issuer_of};
@@ -18,17 +21,14 @@ use crate::{
     names::TEMPLATE_LABEL,
 };
 
-/// The names of the certificate, one on each line, beside the config: a new host then needs no new pods.
-pub(super) const CERTIFICATE_NAMES_FILE: &str = "certificate-names";
-
 /// The config for pods of this template. It is edited in place while the template stays.
 pub(super) fn config_map(proxy: &ValidatedProxy, template_hash: &str) -> Result<ConfigMap, Error> {
     let mut metadata = metadata(proxy, proxy.names.config(template_hash));
     metadata.labels.get_or_insert_default().insert(TEMPLATE_LABEL.to_owned(), template_hash.to_owned());
     let mut data = BTreeMap::from([(CONFIG_FILE.to_owned(), render(&config(proxy))?)]);
     if matches!(proxy.tls, TlsMode::PrivateCa) {
-        let names = proxy.certificate_names.iter().map(|name| format!("{name}\n")).collect();
-        data.insert(CERTIFICATE_NAMES_FILE.to_owned(), names);
+        // Beside the config and not in the template: a new host needs no new pods.
+        data.insert(CERTIFICATE_NAMES_FILE.to_owned(), proxy.certificate_names.to_lines());
     }
     Ok(ConfigMap { metadata, data: Some(data), ..ConfigMap::default() })
 }
@@ -82,11 +82,14 @@ fn provider(provider: &validate::Provider) -> Provider {
         validate::ProviderKind::Echo { delay_ms, reply } => {
             ProviderKind::Echo(Echo { delay_ms: *delay_ms, reply: reply.clone(), ..Echo::default() })
         }
-        validate::ProviderKind::OpenAi { base_url, api_key, ca_bundle } => ProviderKind::OpenAi(OpenAi {
-            api_key_file: api_key.as_ref().map(|_| file(API_KEY_FILE)),
-            ca_file: ca_bundle.as_ref().map(|_| file(CA_FILE)),
-            ..OpenAi::new(base_url)
-        }),
+        validate::ProviderKind::OpenAi(openai) => {
+            let validate::OpenAi { base_url, api_key, ca_bundle } = openai.as_ref();
+            ProviderKind::OpenAi(OpenAi {
+                api_key_file: api_key.as_ref().map(|_| file(API_KEY_FILE)),
+                ca_file: ca_bundle.as_ref().map(|_| file(CA_FILE)),
+                ..OpenAi::new(base_url)
+            })
+        }
     };
     Provider::new(&provider.name, kind)
 }

@@ -14,10 +14,9 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-use vibectl_config::mount::{CA_DIR, CONFIG_DIR, CONFIG_FILE, TLS_DIR};
+use vibectl_config::mount::{CA_DIR, CERTIFICATE_NAMES_FILE, CONFIG_DIR, CONFIG_FILE, TLS_DIR};
 
 use super::{
-    config::CERTIFICATE_NAMES_FILE,
     deployment::{DRAIN_DELAY_SECONDS, TERMINATION_GRACE_SECONDS},
     volumes,
 };

@@ -77,7 +77,7 @@ pub(super) fn certificate_agent_mounts() -> Vec<VolumeMount> {
 pub(super) fn provider_files(provider: &Provider) -> Vec<(String, &crate::llm_proxy::validate::Mounted)> {
     let (api_key, ca_bundle) = match &provider.kind {
         ProviderKind::Echo { .. } => (None, None),
-        ProviderKind::OpenAi { api_key, ca_bundle, .. } => (api_key.as_ref(), ca_bundle.as_ref()),
+        ProviderKind::OpenAi(openai) => (openai.api_key.as_ref(), openai.ca_bundle.as_ref()),
     };
     let path = |file: &str| format!("{}/{file}", provider.name);
     let files =

@@ -32,14 +32,18 @@ pub enum ProviderKind {
         reply: Option<String>,
     },
     /// Speaks the OpenAI chat completions API.
-    OpenAi {
-        /// Without a final slash.
-        base_url: String,
-        /// The bearer token.
-        api_key: Option<Mounted>,
-        /// Certificates to trust.
-        ca_bundle: Option<Mounted>,
-    },
+    OpenAi(Box<OpenAi>),
+}
+
+/// An OpenAI-compatible endpoint.
+#[derive(Clone, Debug)]
+pub struct OpenAi {
+    /// Without a final slash.
+    pub base_url: String,
+    /// The bearer token.
+    pub api_key: Option<Mounted>,
+    /// Certificates to trust.
+    pub ca_bundle: Option<Mounted>,
 }
 
 /// A key of a Secret that is mounted into the pods.
@@ -75,7 +79,7 @@ impl Provider {
     pub fn files(&self) -> impl Iterator<Item = &Mounted> {
         let (api_key, ca_bundle) = match &self.kind {
             ProviderKind::Echo { .. } => (None, None),
-            ProviderKind::OpenAi { api_key, ca_bundle, .. } => (api_key.as_ref(), ca_bundle.as_ref()),
+            ProviderKind::OpenAi(openai) => (openai.api_key.as_ref(), openai.ca_bundle.as_ref()),
         };
         api_key.into_iter().chain(ca_bundle)
     }
@@ -168,7 +172,8 @@ fn openai(
         let path = format!("{path}.caBundle");
         certificates(&path, mounted(&path, key, referenced))
     });
-    ProviderKind::OpenAi { base_url: base_url.trim_end_matches('/').to_owned(), api_key, ca_bundle }
+    let base_url = base_url.trim_end_matches('/').to_owned();
+    ProviderKind::OpenAi(Box::new(OpenAi { base_url, api_key, ca_bundle }))
 }
 
 fn check_base_url(text: &str) -> Result<(), &'static str> {

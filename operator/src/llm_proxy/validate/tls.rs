@@ -28,7 +28,7 @@ pub enum TlsMode {
         /// Name of the Secret.
         name: String,
         /// Its content, or why it cannot be used. The Secret is mounted in any case: there is nothing to fall back to.
-        pair: Result<ServingPair, Unresolved>,
+        pair: Result<Box<ServingPair>, Unresolved>,
     },
 }
 
@@ -93,7 +93,7 @@ pub(super) fn validate(tls: &tls::Tls, referenced: &Referenced, mistakes: &mut M
     }
 }
 
-fn serving_pair(name: &str, referenced: &Referenced) -> Result<ServingPair, Unresolved> {
+fn serving_pair(name: &str, referenced: &Referenced) -> Result<Box<ServingPair>, Unresolved> {
     let entry = |key: &str| SecretKey { name: name.to_owned(), key: key.to_owned() };
     let invalid = |key: &str, what: String| Unresolved {
         reason: Reason::SecretInvalid,
@@ -123,5 +123,5 @@ fn serving_pair(name: &str, referenced: &Referenced) -> Result<ServingPair, Unre
         _ => None,
     };
     let facts = leaf.facts().clone();
-    Ok(ServingPair { certificate, key, bundle, facts })
+    Ok(Box::new(ServingPair { certificate, key, bundle, facts }))
 }
