@@ -9,7 +9,11 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Client, core::PartialObjectMeta, runtime::reflector::ObjectRef};
+use kube::{
+    Client,
+    core::PartialObjectMeta,
+    runtime::reflector::{ObjectRef, store::Writer},
+};
 
 use self::cache::Cache;
 use crate::{
@@ -95,7 +99,69 @@ pub struct Stores {
     pub own_secrets: Cache<Secret>,
 }
 
+/// The writing ends of the caches, for the watches.
+#[expect(missing_docs, reason = "each belongs to the cache of the same name")]
+pub struct Writers {
+    pub proxies: Writer<LlmProxy>,
+    pub tokens: Writer<ProxyToken>,
+    pub namespaces: Writer<PartialObjectMeta<Namespace>>,
+    pub pods: Writer<Pod>,
+    pub config_maps: Writer<ConfigMap>,
+    pub secrets: Writer<Secret>,
+    pub service_accounts: Writer<ServiceAccount>,
+    pub deployments: Writer<Deployment>,
+    pub services: Writer<Service>,
+    pub disruption_budgets: Writer<PodDisruptionBudget>,
+    pub network_policies: Writer<NetworkPolicy>,
+    pub own_secrets: Writer<Secret>,
+}
+
 impl Stores {
+    /// Empty caches, and what fills them.
+    pub fn new() -> (Self, Writers) {
+        let (proxies, proxies_writer) = Cache::new();
+        let (tokens, tokens_writer) = Cache::new();
+        let (namespaces, namespaces_writer) = Cache::new();
+        let (pods, pods_writer) = Cache::new();
+        let (config_maps, config_maps_writer) = Cache::new();
+        let (secrets, secrets_writer) = Cache::new();
+        let (service_accounts, service_accounts_writer) = Cache::new();
+        let (deployments, deployments_writer) = Cache::new();
+        let (services, services_writer) = Cache::new();
+        let (disruption_budgets, disruption_budgets_writer) = Cache::new();
+        let (network_policies, network_policies_writer) = Cache::new();
+        let (own_secrets, own_secrets_writer) = Cache::new();
+        let stores = Self {
+            proxies,
+            tokens,
+            namespaces,
+            pods,
+            config_maps,
+            secrets,
+            service_accounts,
+            deployments,
+            services,
+            disruption_budgets,
+            network_policies,
+            own_secrets,
+        };
+        let writers = Writers {
+            proxies: proxies_writer,
+            tokens: tokens_writer,
+            namespaces: namespaces_writer,
+            pods: pods_writer,
+            config_maps: config_maps_writer,
+            secrets: secrets_writer,
+            service_accounts: service_accounts_writer,
+            deployments: deployments_writer,
+            services: services_writer,
+            disruption_budgets: disruption_budgets_writer,
+            network_policies: network_policies_writer,
+            own_secrets: own_secrets_writer,
+        };
+        (stores, writers)
+    }
+
     /// Ready when every cache is complete; false when a watch has ended instead.
     pub async fn ready(&self) -> bool {
         let Self {

@@ -23,5 +23,6 @@ pub mod lease;
 pub mod llm_proxy;
 pub mod metrics;
 pub mod names;
+pub mod proxy_token;
 pub mod runtime;
 pub mod telemetry;

@@ -176,10 +176,11 @@ mod tests {
     use super::*;
 
     fn proxy(spec: serde_json::Value) -> LlmProxy {
-        let object = json!({
+        let mut object = json!({
             "apiVersion": "vibectl.dev/v1alpha1", "kind": "LlmProxy",
-            "metadata": {"name": "team", "namespace": "ai", "uid": "p-uid"}, "spec": spec,
+            "metadata": {"name": "team", "namespace": "ai", "uid": "p-uid"},
         });
+        object["spec"] = spec;
         serde_json::from_value(object).unwrap()
     }
 

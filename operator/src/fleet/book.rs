@@ -103,7 +103,7 @@ impl FleetBook {
     }
 
     /// A pod answered, or did not. Tells whether anything but the counters is new.
-    pub(super) fn heard(
+    pub fn heard(
         &self,
         proxy_uid: &str,
         pod_uid: &str,
@@ -234,7 +234,7 @@ mod tests {
         ReportResponse { parts: vec![part], ..ReportResponse::default() }
     }
 
-    fn has<'a>(key: &'a str) -> impl Fn(&Grants) -> bool + 'a {
+    fn has(key: &str) -> impl Fn(&Grants) -> bool {
         move |grants| grants.keys.contains(key)
     }
 

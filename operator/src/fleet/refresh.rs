@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
@@ -17,7 +16,7 @@ use kube::{
 use serde_json::json;
 
 use super::{lag::Expected, pods::ProxyPod};
-use crate::names::{FIELD_MANAGER, REVISION_ANNOTATION};
+use crate::names::{FIELD_MANAGER, REVISION_ANNOTATION, short_digest};
 
 /// The wait after the first attempt, doubled up to the second.
 const FIRST: Duration = Duration::from_secs(1);
@@ -62,7 +61,7 @@ pub fn combined_revision(expected: &Expected) -> String {
     let Expected { parts, config_map, issuer_key_id } = expected;
     let parts: BTreeMap<_, _> = parts.iter().map(|(part, revision)| (part.as_str(), revision)).collect();
     let text = json!([parts, config_map, issuer_key_id]).to_string();
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_digest(text.as_bytes(), 8)
 }
 
 /// Writes the annotation.

@@ -69,13 +69,12 @@ fn identity(
             && facts.names == [host.clone()]
             && facts.issuer_key_id == authority.ca.facts().subject_key_id
     });
-    let leaf = match good {
-        Some(leaf) => leaf,
-        None => {
-            let names = parsed(&host)?;
-            let request = IssueRequest { names: &names, usage: Usage::Server, validity: LEAF_VALIDITY, now };
-            authority.ca.issue(&request)?
-        }
+    let leaf = if let Some(leaf) = good {
+        leaf
+    } else {
+        let names = parsed(&host)?;
+        let request = IssueRequest { names: &names, usage: Usage::Server, validity: LEAF_VALIDITY, now };
+        authority.ca.issue(&request)?
     };
     let renew_at = leaf.facts().lifetime.renew_at();
     let entries = [

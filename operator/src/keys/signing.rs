@@ -174,3 +174,56 @@ fn seconds(duration: Duration) -> i64 {
 fn entry(kid: &str) -> String {
     format!("{kid}.pem")
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use vibectl_token::rotation::Stage;
+
+    use super::*;
+
+    /// Keys of which one signs, for tokens that live so many seconds.
+    pub(crate) fn signing(longest_ttl: i64) -> Signing {
+        Signing::from_secret(&secret(longest_ttl)).unwrap()
+    }
+
+    /// The Secret that holds them.
+    pub(crate) fn secret(longest_ttl: i64) -> Secret {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let policy = Policy { algorithm: Algorithm::Es256, rotate_every: 86_400, longest_ttl };
+        let mut ring = Ring::default().prepare(key.kid(), Algorithm::Es256);
+        while let Step::Write(next) = ring.advance(&policy, Observed { now: 0, acknowledged: true }) {
+            ring = next;
+        }
+        assert!(matches!(ring.keys()[0].stage, Stage::Active { .. }));
+        let data = rewritten(&Secret::default(), &ring, Some(&key)).unwrap();
+        Secret { data: Some(data), ..Secret::default() }
+    }
+
+    #[test]
+    fn keys_are_read_back_and_none_can_be_printed() {
+        let signing = signing(60);
+
+        assert_eq!(signing.published().len(), 1);
+        assert_eq!(signing.active().map(|(_, ttl)| ttl), Some(60));
+        assert!(!format!("{signing:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_key_under_the_name_of_another_is_not_used() {
+        let (mut one, other) = (secret(60), secret(60));
+        let name = one.data.as_ref().unwrap().keys().find(|name| *name != RING).cloned().unwrap();
+        let foreign = other.data.unwrap().into_iter().find(|(name, _)| name != RING).unwrap().1;
+        one.data.as_mut().unwrap().insert(name, foreign);
+
+        assert!(matches!(Signing::from_secret(&one), Err(KeysError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn keys_that_left_the_ring_leave_the_secret() {
+        let secret = secret(60);
+
+        let data = rewritten(&secret, &Ring::default(), None).unwrap();
+
+        assert_eq!(data.keys().collect::<Vec<_>>(), [RING]);
+    }
+}

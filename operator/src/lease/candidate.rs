@@ -222,7 +222,14 @@ mod tests {
         sent: Instant,
         commits: Instant,
         answers: Option<Instant>,
-        result: Option<Option<Record>>,
+        result: Reply,
+    }
+
+    /// What the server made of it.
+    enum Reply {
+        NotThereYet,
+        Refused,
+        Accepted(Record),
     }
 
     struct Actor {
@@ -264,8 +271,8 @@ mod tests {
             let actor = &mut actors[index];
             let identity = actor.candidate.identity().to_owned();
             let flight = actor.flight.as_mut().unwrap();
-            if flight.result.is_none() {
-                flight.result = Some(server.write(&flight.step, &identity));
+            if matches!(flight.result, Reply::NotThereYet) {
+                flight.result = server.write(&flight.step, &identity).map_or(Reply::Refused, Reply::Accepted);
             }
         }
         for actor in actors {
@@ -273,8 +280,7 @@ mod tests {
             else {
                 continue;
             };
-            let answered = flight.answers.filter(|_| flight.result.is_some());
-            if let (Some(at), Some(Some(record))) = (answered, flight.result) {
+            if let (Some(at), Reply::Accepted(record)) = (flight.answers, flight.result) {
                 actor.candidate.wrote(record, flight.sent, at);
             }
         }
@@ -306,7 +312,7 @@ mod tests {
                         sent: now,
                         commits,
                         answers: step.answer_ms.map(|ms| commits + Duration::from_millis(ms)),
-                        result: None,
+                        result: Reply::NotThereYet,
                     });
                 }
             }

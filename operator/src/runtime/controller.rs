@@ -93,8 +93,8 @@ where
                 let ended = timeout(DEADLINE, reconcile(object, Arc::clone(&context))).await;
                 let (action, outcome) = match ended {
                     Ok(Ok(done)) => (succeeded(&backoff, &key, done), done.outcome),
-                    Ok(Err(error)) => (failed(&backoff, key, kind, &chain(&error)), Outcome::Error),
-                    Err(_) => (failed(&backoff, key, kind, "it took too long"), Outcome::Error),
+                    Ok(Err(error)) => (failed(&backoff, &key, kind, &chain(&error)), Outcome::Error),
+                    Err(_) => (failed(&backoff, &key, kind, "it took too long"), Outcome::Error),
                 };
                 context.metrics.reconciled(kind, outcome, begun.elapsed());
                 context.metrics.failing(kind, lock(&backoff).len());
@@ -123,8 +123,8 @@ fn succeeded(backoff: &Mutex<Backoff<String>>, key: &String, done: Done) -> Acti
     Action::requeue(done.again.map_or(resync, |again| again.min(resync)))
 }
 
-fn failed(backoff: &Mutex<Backoff<String>>, key: String, kind: Kind, error: &str) -> Action {
-    let delay = lock(backoff).failed(key.clone(), Instant::now(), fraction());
+fn failed(backoff: &Mutex<Backoff<String>>, key: &str, kind: Kind, error: &str) -> Action {
+    let delay = lock(backoff).failed(key.to_owned(), Instant::now(), fraction());
     tracing::warn!(?kind, object = key, error, again_in_ms = delay.as_millis(), "reconcile failed");
     Action::requeue(delay)
 }

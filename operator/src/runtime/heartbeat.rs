@@ -28,10 +28,8 @@ impl Heartbeat {
     /// One whose last beat lies back that long.
     #[cfg(test)]
     pub(crate) fn silent_for(age: Duration) -> Self {
-        Self {
-            start: Instant::now().checked_sub(age).expect("the machine is up for that long"),
-            ..Self::default()
-        }
+        let start = Instant::now().checked_sub(age).expect("the machine is up for that long");
+        Self { start, last_ms: Arc::default() }
     }
 
     /// Says: alive now.

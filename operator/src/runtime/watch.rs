@@ -121,6 +121,24 @@ pub async fn follow<K>(
     }
 }
 
+/// Follows the streams without keeping anything: `on_touch` gets every object that is listed, changed or deleted.
+pub async fn touched<K>(
+    mut events: impl Stream<Item = (usize, watcher::Result<Event<DeserializeGuard<K>>>)> + Unpin,
+    on_touch: impl Fn(&K),
+) where
+    K: Resource<DynamicType = ()>,
+{
+    while let Some((_, event)) = events.next().await {
+        match event {
+            Ok(Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) => {
+                _ = object.0.map(|object| on_touch(&object));
+            }
+            Ok(Event::Init | Event::InitDone) => {}
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "watch failed; it is tried again"),
+        }
+    }
+}
+
 /// Folds the events of all scopes into one cache.
 struct Fold<K: Resource<DynamicType = ()> + Clone + 'static> {
     cache: Cache<K>,
@@ -410,13 +428,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_malformed_object_is_a_gap_until_it_fits_again_or_is_gone() {
-        let mut events = vec![
+        let events = vec![
             (0, Ok(Event::Init)),
             (0, Ok(Event::InitApply(bad("a", "x")))),
             (0, Ok(Event::InitApply(good("a", "y")))),
             (0, Ok(Event::InitDone)),
         ];
-        let (cache, _, ready) = play(&["a"], events.drain(..).collect()).await;
+        let (cache, _, ready) = play(&["a"], events).await;
         assert!(ready);
         assert_eq!(cache.gaps().objects.get("uid-x").map(String::as_str), Some("a/x"));
         assert!(cache.get("a", "y").is_some());

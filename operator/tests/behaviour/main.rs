@@ -1,0 +1,13 @@
+//! Behaviour of the operator against an API server in memory.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy takes only test functions for tests, not what they share"
+)]
+
+mod election;
+mod fake_api;
+mod fleet;
+mod keys;
+mod tokens;
+mod world;
