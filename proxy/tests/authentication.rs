@@ -17,8 +17,10 @@ use vibectl_server::auth;
 use vibectl_server::caller::Caller;
 use vibectl_server::parts::{Files, Parts};
 use vibectl_server::provider::sources::Sources;
-use vibectl_server::service;
+use vibectl_server::reload::{Reloader, Started};
+use vibectl_server::settings::Settings;
 use vibectl_server::state::{Active, Shared, unix_now};
+use vibectl_server::{service, telemetry};
 use vibectl_token::standalone::Secret;
 use vibectl_token::table::{Row, Scope, encode_shards, shard_of};
 use vibectl_token::{
@@ -330,4 +332,44 @@ async fn where_nobody_needs_a_credential_everybody_is_the_anonymous_caller() {
     shared.auth.open();
 
     assert_eq!(text(ask(&shared, &[("authorization", "anything")]).await).await, "anonymous []");
+}
+
+/// As a pod has it: the reloader reads the folder of the config's `access`.
+#[tokio::test]
+async fn a_change_of_the_mounted_table_is_in_force_at_the_next_look_and_damage_is_told() {
+    let mut cluster = Cluster::new(&[row("alice")]);
+    let alice = token(&cluster.key, "alice");
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let put = |files: &Files| {
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).expect("file");
+        }
+    };
+    put(&cluster.files);
+    let config = folder.path().join("config.yaml");
+    let access = format!(
+        "access: {{issuer: \"{}\", audience: \"{PROXY}\", dir: {}}}\n",
+        issuer_of(PROXY),
+        folder.path().display()
+    );
+    std::fs::write(&config, access).expect("config");
+    let settings = Settings { file: Some(config), file_is_named: true, ..Settings::default() };
+    let started = Reloader::start(settings, |config| telemetry::start(config.server.log_level), |_| Ok(None));
+    let Started { shared, mut reloader, .. } = started.expect("a usable config");
+    cluster.shared = shared;
+
+    assert_eq!(cluster.status(&alice).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reloader.look(), []);
+    assert_eq!(cluster.status(&alice).await, StatusCode::OK);
+
+    let mut damaged = cluster.files.clone();
+    damaged.insert(mount::shard_file(shard_of("alice")), b"damaged".to_vec());
+    put(&damaged);
+    assert_eq!(reloader.look().len(), 1);
+    assert_eq!(cluster.status(&alice).await, StatusCode::OK);
+
+    cluster.put_rows(&[]);
+    put(&cluster.files);
+    assert_eq!(reloader.look(), []);
+    assert_eq!(cluster.status(&alice).await, StatusCode::UNAUTHORIZED);
 }

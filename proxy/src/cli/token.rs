@@ -22,8 +22,7 @@ pub struct GenerateToken {
     /// Whom the token is for: the name in logs, and the key of limits and usage
     #[arg(value_parser = subject)]
     subject: String,
-    /// How long it is good for: 30d, 12m (months of 30 days), 1y or a number of days [default: jwt.expiration_days of
-    /// the config, or 1y]
+    /// How long it is good for: 30d, 12m (months of 30 days), 1y or a number of days [default: as configured, or 1y]
     #[arg(long, value_name = "DURATION")]
     expires_in: Option<Lifetime>,
     /// File for the token, readable by its owner alone [default: standard output]

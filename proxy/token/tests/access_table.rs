@@ -9,7 +9,7 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use vibectl_token::Limits;
 use vibectl_token::table::{
-    AccessTable, DecodeError, EncodeError, Row, SHARDS, Scope, decode_shard, encode_shards, shard_of,
+    DecodeError, EncodeError, Row, SHARDS, Scope, decode_shard, encode_shards, shard_of,
 };
 
 fn row(uid: &str) -> Row {
@@ -189,14 +189,4 @@ fn a_row_stays_in_its_shard_for_ever() {
     let shards = ["a", "b", "c", "d", "e", "f"].map(shard_of);
 
     assert_eq!(shards, [2, 2, 2, 0, 3, 1], "a table written by one version is read by the next");
-}
-
-#[test]
-fn a_row_is_found_by_its_uid_alone() {
-    let table: AccessTable = [row("a"), row("b")].into_iter().collect();
-
-    assert_eq!(table.lookup("b").unwrap().uid, "b");
-    assert!(table.lookup("ai/alice").is_none());
-    assert!(table.lookup("").is_none());
-    assert_eq!(table.len(), 2);
 }
