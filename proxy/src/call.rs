@@ -22,7 +22,7 @@ use crate::{
     error::CallError,
     limits::Demand,
     provider::{ModelRequest, Reply},
-    router::Route,
+    router::{Route, Target},
     service::deadline::MAX_CALL,
     state::Shared,
     usage::Usage,
@@ -76,10 +76,11 @@ pub async fn execute(
 ) -> Result<Answer, CallError> {
     let mut begun = begin(shared, caller, &request, false)?;
     let CallRequest { prompt, .. } = request;
-    let answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, async |target| {
-        target.provider.complete(&target.model, &prompt).await
-    });
-    let (_, completion) = answered.await?;
+    let ask = |target: Arc<Target>| {
+        let prompt = &prompt;
+        async move { target.provider.complete(&target.model, prompt).await }
+    };
+    let (_, completion) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
     let settlement = &mut begun.settlement;
     settlement.answered();
     settlement.reported(completion.usage);
@@ -102,10 +103,11 @@ pub async fn stream(
 ) -> Result<CallStream, CallError> {
     let mut begun = begin(shared, caller, &request, true)?;
     let CallRequest { prompt, .. } = request;
-    let opened = first_good(&begun.route, &mut begun.settlement, begun.deadline, async |target| {
-        stream::open(target, &prompt).await
-    });
-    let (target, opened) = opened.await?;
+    let ask = |target: Arc<Target>| {
+        let prompt = &prompt;
+        async move { stream::open(&target, prompt).await }
+    };
+    let (target, opened) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
     Ok(CallStream::new(opened, target, prompt.schema, begun))
 }
 

@@ -138,6 +138,18 @@ impl CallError {
         }
     }
 
+    /// Short name for logs: the error code of the answer, else the gRPC status.
+    pub fn label(&self) -> &'static str {
+        match self.told().grpc {
+            Grpc::Message(code) => code,
+            Grpc::Status(Code::PermissionDenied) => "PERMISSION_DENIED",
+            Grpc::Status(Code::InvalidArgument) => "INVALID_ARGUMENT",
+            Grpc::Status(Code::ResourceExhausted) => "RESOURCE_EXHAUSTED",
+            Grpc::Status(Code::DeadlineExceeded) => "DEADLINE_EXCEEDED",
+            Grpc::Status(_) => "UNAVAILABLE",
+        }
+    }
+
     /// When it makes sense to try again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -21,6 +21,8 @@ pub mod caller;
 pub mod cli;
 pub mod error;
 pub mod fleet;
+pub mod grpc;
+pub mod http;
 pub mod limits;
 pub mod listener;
 pub mod metrics;

@@ -18,6 +18,8 @@ use http::StatusCode;
 use tonic::Code;
 
 use crate::auth;
+use crate::grpc;
+use crate::http as front;
 use crate::service::reply::{Protocol, Refusal};
 use crate::state::Shared;
 
@@ -32,7 +34,11 @@ use crate::state::Shared;
 /// 5. `body_cap`: nothing below can be made to hold more than one message of the permitted size.
 /// 6. `auth`: no route and no fallback below is reachable without a caller; only health is beside it.
 pub fn build(shared: &Arc<Shared>) -> Router {
-    let api = Router::new().fallback(no_route).layer(from_fn_with_state(Arc::clone(shared), auth::apply));
+    let api = Router::new()
+        .route_service(GRPC_PATH, grpc::service(shared))
+        .merge(front::routes(shared))
+        .fallback(no_route)
+        .layer(from_fn_with_state(Arc::clone(shared), auth::apply));
     Router::new()
         .merge(shared.health.routes())
         .merge(api)
@@ -42,6 +48,9 @@ pub fn build(shared: &Arc<Shared>) -> Router {
         .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))
         .layer(from_fn(request_id::apply))
 }
+
+/// Every method of the one service.
+const GRPC_PATH: &str = "/vibectl.llm_proxy.VibectlLLMProxy/{method}";
 
 /// tonic's own fallback would answer every path with HTTP 200.
 async fn no_route(request: Request) -> Response {

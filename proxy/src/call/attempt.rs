@@ -13,16 +13,16 @@ use crate::{
 
 /// What `ask` gives for the first target that does not fail, with that target. Each target is asked at most once; a request that a provider
 /// refuses for what it is, is not tried elsewhere.
-pub(super) async fn first_good<T>(
+pub(super) async fn first_good<T, F: Future<Output = Result<T, ProviderError>>>(
     route: &Route,
     settlement: &mut Settlement,
     deadline: Instant,
-    ask: impl AsyncFn(&Target) -> Result<T, ProviderError>,
+    ask: impl Fn(Arc<Target>) -> F,
 ) -> Result<(Arc<Target>, T), CallError> {
     let mut targets = route.targets.iter().peekable();
     while let Some(target) = targets.next() {
         settlement.asked(target.provider.name());
-        let Ok(asked) = timeout_at(time::Instant::from_std(deadline), ask(target)).await else {
+        let Ok(asked) = timeout_at(time::Instant::from_std(deadline), ask(Arc::clone(target))).await else {
             settlement.late();
             return Err(CallError::DeadlineExceeded);
         };

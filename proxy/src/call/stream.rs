@@ -28,7 +28,10 @@ pub enum Event {
 
 /// The rest of an answer. Dropping it ends the upstream call and books what it took.
 #[derive(Debug)]
-pub struct CallStream(Option<Open>);
+pub struct CallStream {
+    model: Arc<str>,
+    open: Option<Open>,
+}
 
 /// A stream that has begun well.
 #[derive(Debug)]
@@ -45,7 +48,6 @@ struct Open {
     settlement: Settlement,
     deadline: Instant,
     target: Arc<Target>,
-    model: Arc<str>,
     promised: Option<Promised>,
 }
 
@@ -74,18 +76,24 @@ impl CallStream {
         let Begun { route, mut settlement, deadline } = begun;
         settlement.reported(usage);
         let promised = schema.map(|schema| Promised { schema, text: String::new() });
-        Self(Some(Open { source, first, settlement, deadline, target, model: route.model, promised }))
+        let open = Open { source, first, settlement, deadline, target, promised };
+        Self { model: route.model, open: Some(open) }
+    }
+
+    /// The name of the model that answers, as callers see it.
+    pub fn model(&self) -> &Arc<str> {
+        &self.model
     }
 
     /// The next piece; `None` after [`Event::Done`] or an error.
     pub async fn next(&mut self) -> Option<Result<Event, CallError>> {
-        let next = self.0.as_mut()?.next().await;
+        let next = self.open.as_mut()?.next().await;
         match next {
             Ok(Some(event)) => Some(Ok(event)),
-            Ok(None) => self.0.take().map(|open| open.finish().map(Event::Done)),
+            Ok(None) => self.open.take().map(|open| open.finish(&self.model).map(Event::Done)),
             Err(error) => {
                 // The provider's connection and the permit go now, however long the caller keeps this.
-                self.0 = None;
+                self.open = None;
                 Some(Err(error))
             }
         }
@@ -140,11 +148,11 @@ impl Open {
         })
     }
 
-    fn finish(mut self) -> Result<Summary, CallError> {
+    fn finish(mut self, model: &Arc<str>) -> Result<Summary, CallError> {
         self.settlement.answered();
         if let Some(Promised { schema, text }) = &self.promised {
             schema.check(text)?;
         }
-        Ok(self.settlement.complete(self.model))
+        Ok(self.settlement.complete(Arc::clone(model)))
     }
 }

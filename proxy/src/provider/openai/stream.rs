@@ -73,12 +73,11 @@ impl OpenAiStream {
     /// Reads some more; false at the end.
     async fn read(&mut self) -> Result<bool, ProviderError> {
         let Some(response) = &mut self.response else { return Ok(false) };
-        match response.chunk().await.map_err(ProviderError::from_transport)? {
-            Some(piece) => self.splitter.push(&piece),
-            None => {
-                self.response = None;
-                self.splitter.finish();
-            }
+        if let Some(piece) = response.chunk().await.map_err(ProviderError::from_transport)? {
+            self.splitter.push(&piece);
+        } else {
+            self.response = None;
+            self.splitter.finish();
         }
         Ok(true)
     }
