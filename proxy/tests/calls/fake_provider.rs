@@ -1,0 +1,183 @@
+//! A server that speaks just enough of the OpenAI dialect to answer as a test says, rightly or wrongly.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use futures::stream;
+use http::HeaderMap;
+use tokio::{net::TcpListener, sync::Notify, time::sleep};
+
+/// How the fake answers every request.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    /// Silence before the head of the response.
+    pub(crate) wait: Duration,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step of a response's body.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Send(Bytes),
+    Wait(Duration),
+    /// The connection breaks.
+    Cut,
+    /// Nothing more comes, and no end.
+    Hang,
+}
+
+/// A running fake; it ends with the test's runtime.
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    state: Arc<Seen>,
+}
+
+struct Seen {
+    script: Script,
+    requests: Mutex<Vec<(HeaderMap, Bytes)>>,
+    abandoned: Notify,
+}
+
+impl Script {
+    /// A response of this content type in one piece.
+    pub(crate) fn body(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", content_type)],
+            wait: Duration::ZERO,
+            steps: vec![Step::Send(body.into())],
+        }
+    }
+
+    /// A whole answer with this text.
+    pub(crate) fn answer(text: &str) -> Self {
+        let text = serde_json::to_string(text).expect("JSON");
+        let usage = r#"{"prompt_tokens":11,"completion_tokens":7,"total_tokens":18}"#;
+        Self::body(
+            "application/json",
+            format!(
+                r#"{{"choices":[{{"index":0,"message":{{"role":"assistant","content":{text}}}}}],"usage":{usage}}}"#
+            ),
+        )
+    }
+
+    /// A stream of these events and nothing more.
+    pub(crate) fn events(events: &[&str]) -> Self {
+        let steps = events.iter().map(|event| Step::Send(format!("data: {event}\n\n").into())).collect();
+        Self { steps, ..Self::body("text/event-stream", "") }
+    }
+
+    /// A good stream with these pieces of text.
+    pub(crate) fn stream(pieces: &[&str]) -> Self {
+        let mut events: Vec<String> = pieces.iter().map(|piece| delta(piece)).collect();
+        events.push(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned());
+        events.push(r#"{"choices":[],"usage":{"prompt_tokens":11,"completion_tokens":7}}"#.to_owned());
+        events.push("[DONE]".to_owned());
+        Self::events(&events.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The same response with another status.
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same response with one step more.
+    pub(crate) fn then(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
+
+/// A chunk with a piece of text.
+pub(crate) fn delta(text: &str) -> String {
+    let text = serde_json::to_string(text).expect("JSON");
+    format!(r#"{{"choices":[{{"index":0,"delta":{{"content":{text}}},"finish_reason":null}}]}}"#)
+}
+
+impl Fake {
+    pub(crate) async fn start(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let state = Arc::new(Seen { script, requests: Mutex::default(), abandoned: Notify::new() });
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { address, state }
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    /// Headers and bodies of the requests so far.
+    pub(crate) fn requests(&self) -> Vec<(HeaderMap, Bytes)> {
+        self.state.requests.lock().expect("not poisoned").clone()
+    }
+
+    /// The body of the only request.
+    pub(crate) fn only_request(&self) -> serde_json::Value {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1, "one request");
+        serde_json::from_slice(&requests[0].1).expect("JSON")
+    }
+
+    /// Completes when the proxy has gone away from a response that had not ended.
+    pub(crate) async fn abandoned(&self) {
+        tokio::time::timeout(Duration::from_secs(1), self.state.abandoned.notified())
+            .await
+            .expect("the provider is told within a second");
+    }
+}
+
+/// Tells when it is dropped without having been disarmed.
+struct Guard(Option<Arc<Seen>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(seen) = &self.0 {
+            seen.abandoned.notify_one();
+        }
+    }
+}
+
+async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole request");
+    seen.requests.lock().expect("not poisoned").push((parts.headers, body));
+    let guard = Guard(Some(Arc::clone(&seen)));
+    let script = seen.script.clone();
+    sleep(script.wait).await;
+    let mut response = Response::builder().status(script.status);
+    for (name, value) in script.headers {
+        response = response.header(name, value);
+    }
+    let pieces = stream::unfold((script.steps.into_iter(), guard), async |(mut steps, mut guard)| {
+        loop {
+            match steps.next() {
+                Some(Step::Send(bytes)) => return Some((Ok(bytes), (steps, guard))),
+                Some(Step::Wait(time)) => sleep(time).await,
+                Some(Step::Hang) => std::future::pending().await,
+                Some(Step::Cut) => {
+                    guard.0 = None;
+                    return Some((Err(std::io::Error::other("cut")), (steps, guard)));
+                }
+                None => {
+                    guard.0 = None;
+                    return None;
+                }
+            }
+        }
+    });
+    response.body(Body::from_stream(pieces)).expect("a response")
+}

@@ -1,0 +1,14 @@
+//! Calls through the whole service over real sockets, to providers that behave and to providers that do not.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends where its preparation fails")]
+
+mod cancelling;
+mod contract;
+mod failover;
+mod fake_provider;
+mod faults;
+mod keys;
+mod openai_front;
+mod pass_through;
+mod proxy;
+mod structured;
