@@ -11,6 +11,8 @@ mod draining;
 mod health_and_metrics;
 #[path = "behaviour/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "behaviour/pod.rs"]
+mod pod;
 #[path = "behaviour/refused_starts.rs"]
 mod refused_starts;
 #[path = "behaviour/reloading.rs"]
