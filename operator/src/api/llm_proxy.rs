@@ -35,19 +35,17 @@ use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".status.endpoint"),
     printcolumn(name = "Certificate Until", type_ = "string", json_path = ".status.certificate.notAfter", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = ("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')", "metadata.name must be a DNS label: it becomes the name of a Service"),
-    validation = (
-        "!has(self.spec.models) || self.spec.models.all(m, m.routes.all(r, has(self.spec.providers) && self.spec.providers.exists(p, p.name == r.provider)))",
-        "spec.models[].routes[].provider must name one of spec.providers"
-    ),
-    validation = (
-        "!has(self.spec.defaultModel) || (has(self.spec.models) && self.spec.models.exists(m, m.name == self.spec.defaultModel || (has(m.aliases) && self.spec.defaultModel in m.aliases)))",
-        "spec.defaultModel must be the name or an alias of one of spec.models"
-    ),
-    validation = (
-        "has(self.spec.providers) == has(self.spec.models)",
-        "spec.providers and spec.models belong together: give both, or neither for the embedded echo provider"
-    )
+    validation = Rule::new("self.metadata.name.size() <= 63 && !self.metadata.name.contains('.')")
+        .message("metadata.name must be a DNS label: it becomes the name of a Service"),
+    validation = Rule::new("!has(self.spec.models) || self.spec.models.all(m, m.routes.all(r, has(self.spec.providers) && self.spec.providers.exists(p, p.name == r.provider)))")
+        .message("spec.models[].routes[].provider must name one of spec.providers")
+        .field_path(".spec.models"),
+    validation = Rule::new("!has(self.spec.defaultModel) || (has(self.spec.models) && self.spec.models.exists(m, m.name == self.spec.defaultModel || (has(m.aliases) && self.spec.defaultModel in m.aliases)))")
+        .message("spec.defaultModel must be the name or an alias of one of spec.models")
+        .field_path(".spec.defaultModel"),
+    validation = Rule::new("has(self.spec.providers) == has(self.spec.models)")
+        .message("spec.providers and spec.models belong together: give both, or neither for the embedded echo provider")
+        .field_path(".spec.providers")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct LlmProxySpec {
@@ -84,7 +82,7 @@ pub struct LlmProxySpec {
     #[schemars(length(min = 1, max = 128))]
     pub default_model: Option<String>,
     /// How the endpoint is secured. Left out: privateCa.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Tls::is_left_out")]
     pub tls: Tls,
     /// Who may be given access.
     #[serde(default)]

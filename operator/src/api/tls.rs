@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::reference::{NotAvailableYet, SecretName};
 
 /// The certificate mode. No mode ever falls back to a weaker one.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = (
     "[has(self.plaintext), has(self.selfSigned), has(self.privateCa), has(self.certManager), has(self.acme), has(self.secret)].filter(x, x).size() == 1",
@@ -33,16 +33,11 @@ pub struct Tls {
     pub secret: Option<SecretName>,
 }
 
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            plaintext: None,
-            self_signed: None,
-            private_ca: Some(PrivateCa {}),
-            cert_manager: None,
-            acme: None,
-            secret: None,
-        }
+impl Tls {
+    /// Nothing is chosen, so it is `privateCa`. Not a default of the schema: the stored default would stay beside a later choice,
+    /// since whoever applies that choice does not own the default, and two choices are refused.
+    pub fn is_left_out(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -68,6 +68,9 @@ impl TlsMode {
 
 /// The mode that is chosen.
 pub(super) fn validate(tls: &tls::Tls, referenced: &Referenced, mistakes: &mut Mistakes) -> Option<TlsMode> {
+    if tls.is_left_out() {
+        return Some(TlsMode::PrivateCa);
+    }
     let tls::Tls { plaintext, self_signed, private_ca, cert_manager, acme, secret } = tls;
     let later = [
         ("selfSigned", self_signed.is_some(), "use privateCa"),
