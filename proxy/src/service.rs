@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod body_cap;
 pub mod deadline;
 pub mod health;
+pub mod hsts;
 pub mod panics;
 pub mod reply;
 pub mod request_id;
@@ -28,17 +29,19 @@ use crate::state::Shared;
 /// Layers, outermost first; each sees what the ones above let through:
 ///
 /// 1. `request_id`: everything below can name the request.
-/// 2. `access_log`: sees how every request ended, also those that the layers below refused.
-/// 3. `panics`: a bug costs one request and is still logged and counted.
-/// 4. `deadline`: bounds all work below, the reading of the request included.
-/// 5. `body_cap`: nothing below can be made to hold more than one message of the permitted size.
-/// 6. `auth`: no route and no fallback below is reachable without a caller; only health is beside it.
+/// 2. `hsts`: on every answer, also on those of the layers below.
+/// 3. `access_log`: sees how every request ended, also those that the layers below refused.
+/// 4. `panics`: a bug costs one request and is still logged and counted.
+/// 5. `deadline`: bounds all work below, the reading of the request included.
+/// 6. `body_cap`: nothing below can be made to hold more than one message of the permitted size.
+/// 7. `auth`: no route and no fallback below is reachable without a caller; only health is beside it.
 pub fn build(shared: &Arc<Shared>) -> Router {
     let api = Router::new()
         .route_service(GRPC_PATH, grpc::service(shared))
         .merge(front::routes(shared))
         .fallback(no_route)
         .layer(from_fn_with_state(Arc::clone(shared), auth::apply));
+    let hsts = hsts::value(&shared.config().tls.hsts, shared.tls.get().is_some());
     Router::new()
         .merge(shared.health.routes())
         .merge(api)
@@ -46,6 +49,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
         .layer(from_fn(deadline::apply))
         .layer(from_fn_with_state(Arc::clone(shared), panics::apply))
         .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))
+        .layer(from_fn_with_state(hsts, hsts::apply))
         .layer(from_fn(request_id::apply))
 }
 

@@ -5,6 +5,8 @@
 #[path = "behaviour/support.rs"]
 mod support;
 
+#[path = "behaviour/calls.rs"]
+mod calls;
 #[path = "behaviour/draining.rs"]
 mod draining;
 #[path = "behaviour/health_and_metrics.rs"]
@@ -13,6 +15,8 @@ mod health_and_metrics;
 mod hostile_peers;
 #[path = "behaviour/pod.rs"]
 mod pod;
+#[path = "behaviour/real_client.rs"]
+mod real_client;
 #[path = "behaviour/refused_starts.rs"]
 mod refused_starts;
 #[path = "behaviour/reloading.rs"]

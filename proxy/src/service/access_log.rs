@@ -79,12 +79,12 @@ pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next
     response.map(|inner| Body::new(LoggedBody { inner, record }))
 }
 
-/// Bounded: a known gRPC method, the pattern of a route, or [`OTHER`].
+/// Bounded: a known gRPC method (only names of services have a dot), the pattern of a route, or [`OTHER`].
 fn method_of(request: &Request) -> String {
     let path = request.uri().path();
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     match (matched, path.rsplit_once('/')) {
-        (Some(pattern), Some((_, method))) if pattern.ends_with("/{*rest}") => {
+        (Some(pattern), Some((_, method))) if pattern.contains('.') => {
             if METHODS.contains(&method) {
                 method.to_owned()
             } else {

@@ -1,0 +1,126 @@
+//! The released client, `vibectl` 0.11.6 from PyPI, as a user runs it, with a fake `kubectl`.
+//!
+//! It is installed once under `${VIBECTL_CACHE:-~/.cache/vibectl}`. Where there is neither Python nor a network,
+//! `VIBECTL_SKIP_REAL_CLIENT=1` leaves these tests out.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::{Server, run};
+
+const RELEASE: &str = "vibectl==0.11.6";
+const KUBECTL: &str = "#!/bin/sh\nprintf 'NAME    READY   STATUS\\nweb-1   1/1     Running\\n'\n";
+const SECRET: &str = "a-secret-of-more-than-32-characters-for-tests";
+
+/// The client's program; `None` when these tests are left out.
+fn installed() -> Option<PathBuf> {
+    if std::env::var_os("VIBECTL_SKIP_REAL_CLIENT").is_some() {
+        return None;
+    }
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache/vibectl");
+    let cache = std::env::var_os("VIBECTL_CACHE").map_or_else(home, PathBuf::from);
+    fs::create_dir_all(&cache).expect("a cache");
+    let lock = File::create(cache.join("venv-vibectl-0.11.6.lock")).expect("a lock");
+    lock.lock().expect("nobody else installs");
+    let environment = cache.join("venv-vibectl-0.11.6");
+    let client = environment.join("bin/vibectl");
+    if !client.exists() {
+        must(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+        must(Command::new(environment.join("bin/pip")).args(["install", "--quiet", RELEASE]));
+    }
+    Some(client)
+}
+
+fn must(command: &mut Command) {
+    let output = command.output().expect("VIBECTL_SKIP_REAL_CLIENT=1 leaves this out where it cannot run");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A user with a home of their own.
+struct User {
+    home: tempfile::TempDir,
+    client: PathBuf,
+}
+
+impl User {
+    fn new() -> Option<Self> {
+        let (client, home) = (installed()?, tempfile::tempdir().expect("a home"));
+        let kubectl = home.path().join("bin/kubectl");
+        fs::create_dir(home.path().join("bin")).expect("a folder");
+        fs::write(&kubectl, KUBECTL).expect("a program");
+        fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).expect("executable");
+        Some(Self { home, client })
+    }
+
+    /// Output and errors together, as at a terminal.
+    fn vibectl(&self, arguments: &[&str]) -> (bool, String) {
+        let path = format!("{}:/usr/bin:/bin", self.home.path().join("bin").display());
+        let mut command = Command::new(&self.client);
+        command.env_clear().env("HOME", self.home.path()).env("PATH", path).env("COLUMNS", "200");
+        let Output { status, stdout, stderr } = command.args(arguments).output().expect("the client runs");
+        let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        (status.success(), text)
+    }
+
+    #[track_caller]
+    fn succeeds(&self, arguments: &[&str], with: &str) {
+        let (success, text) = self.vibectl(arguments);
+        assert!(success && text.contains(with), "{arguments:?}: {text}");
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+#[test]
+fn the_released_client_configures_tests_summarises_and_plans_over_plaintext() {
+    let Some(user) = User::new() else { return };
+    let server = Server::insecure("");
+    let address = format!("vibectl-server-insecure://127.0.0.1:{}", server.port);
+
+    user.succeeds(&["setup-proxy", "configure", "local", &address], "Connection test successful!");
+    user.succeeds(&["setup-proxy", "test"], "0.11.6");
+    user.succeeds(&["--model", "echo", "get", "pods", "--show-vibe"], "web-1");
+    user.succeeds(&["--mode", "auto", "--model", "echo", "vibe", "list pods"], "Consulting echo for a plan");
+
+    assert!(server.metric("vibectl_requests_total{method=\"StreamExecute\",code=\"OK\"}") >= 1);
+    assert!(server.metric("vibectl_requests_total{method=\"Execute\",code=\"OK\"}") >= 1);
+    let lines = server.log();
+    assert!(lines.contains("\"code\":\"OK\"") && !lines.contains("web-1"), "no prompt in the log: {lines}");
+}
+
+#[test]
+fn the_released_client_trusts_a_private_ca_and_shows_its_token() {
+    let Some(user) = User::new() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!("server: {{host: 127.0.0.1}}\njwt: {{secret_key: {SECRET}}}\n");
+    fs::write(folder.path().join("config.yaml"), &config).expect("a config");
+    let of_folder = |name: &str| folder.path().join(name);
+    let (ca, token) = (of_folder("ca"), of_folder("token.jwt"));
+    let made = run(folder.path(), &["ca", "init", "--ca-dir", text(&ca)]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let arguments = ["generate-token", "dev-user", "--config", "config.yaml", "--output", text(&token)];
+    let made = run(folder.path(), &arguments);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let bundle = ca.join("ca-bundle.crt");
+    let server = Server::start_in(folder, &["serve-ca", "--ca-dir", text(&ca)], &config);
+    server.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
+
+    let address = format!("vibectl-server://localhost:{}", server.port);
+    let with = |token: &Path| {
+        let arguments = ["setup-proxy", "configure", "tls", &address, "--jwt-path", text(token)];
+        user.vibectl(&[&arguments[..], &["--ca-bundle", text(&bundle)]].concat())
+    };
+    let (success, said) = with(&token);
+    assert!(success && said.contains("Connection test successful!"), "{said}");
+    user.succeeds(&["setup-proxy", "test"], "0.11.6");
+    assert!(server.log().contains("\"subject\":\"dev-user\""), "{}", server.log());
+
+    let forged = server.folder.path().join("forged.jwt");
+    fs::write(&forged, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJkZXYtdXNlciJ9.").expect("a file");
+    let (success, said) = with(&forged);
+    assert!(!success, "{said}");
+}
