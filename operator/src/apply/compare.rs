@@ -2,15 +2,16 @@
 //!
 //! Two halves: every wanted field is there with the wanted value (the API server and others may have added more), and what was
 //! applied last is what is wanted now, so that a field which we no longer want is noticed. The second half is a digest in an
-//! annotation; content of Secrets is left out of it and compared byte by byte.
+//! annotation. Of data it knows the keys and not the content, which the first half compares: a digest of a Secret could be
+//! guessed at. What others add stays theirs, in data too: no apply of ours could remove it, so it must not count.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::names::{APPLIED_ANNOTATION, short_digest};
 
-/// Fields whose every key is ours: nothing may be there that we do not want.
-const EXACT_FIELDS: [&str; 2] = ["data", "binaryData"];
+/// Fields that hold content.
+const CONTENT_FIELDS: [&str; 2] = ["data", "binaryData"];
 
 /// The object with the digest of what it wants.
 pub(super) fn stamped(desired: &impl Serialize) -> Result<Value, serde_json::Error> {
@@ -27,7 +28,7 @@ pub(super) fn stamped(desired: &impl Serialize) -> Result<Value, serde_json::Err
 
 /// Whether applying the stamped object would change nothing.
 pub(super) fn is_in_force(stamped: &Value, live: &Value) -> bool {
-    EXACT_FIELDS.iter().all(|field| content(stamped, field) == content(live, field)) && covers(live, stamped)
+    covers(live, stamped)
 }
 
 /// Whether everything in `wanted` is in `live`.
@@ -65,14 +66,12 @@ fn is_void(value: &Value) -> bool {
     }
 }
 
-fn content<'a>(object: &'a Value, field: &str) -> Option<&'a Map<String, Value>> {
-    object.get(field).and_then(Value::as_object).filter(|content| !content.is_empty())
-}
-
 fn digest_of(object: &Value) -> Result<String, serde_json::Error> {
     let mut public = object.clone();
-    if let Some(fields) = public.as_object_mut() {
-        fields.retain(|field, _| !EXACT_FIELDS.contains(&field.as_str()));
+    for field in CONTENT_FIELDS {
+        for (_, content) in public.get_mut(field).and_then(Value::as_object_mut).into_iter().flatten() {
+            *content = Value::Null;
+        }
     }
     Ok(short_digest(&serde_json::to_vec(&public)?, 8))
 }
@@ -133,15 +132,24 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_somebody_added_to_a_secret_is_a_difference_and_its_content_is_not_in_the_digest() {
-        let wanted = json!({"metadata": {"name": "s"}, "data": {"a": "MQ=="}});
-        let other = json!({"metadata": {"name": "s"}, "data": {"a": "Mg=="}});
-        let stamped = stamped(&wanted).unwrap();
-        let mut live = stamped.clone();
-        live["data"]["b"] = json!("Mg==");
+    fn a_key_that_somebody_added_is_theirs_and_one_that_we_no_longer_want_is_a_difference() {
+        let secret = |data: Value| json!({"metadata": {"name": "s"}, "data": data});
+        let both = stamped(&secret(json!({"a": "MQ==", "b": "Mg=="}))).unwrap();
+        let one = stamped(&secret(json!({"a": "MQ=="}))).unwrap();
+        let mut theirs = one.clone();
+        theirs["data"]["b"] = json!("Mg==");
 
-        assert!(is_in_force(&stamped, &stamped));
-        assert!(!is_in_force(&stamped, &live));
-        assert_eq!(digest_of(&wanted).unwrap(), digest_of(&other).unwrap());
+        assert!(is_in_force(&one, &theirs));
+        assert!(!is_in_force(&one, &both));
+        assert!(!is_in_force(&both, &one));
+    }
+
+    #[test]
+    fn content_is_compared_and_not_in_the_digest() {
+        let [one, other] =
+            ["MQ==", "Mg=="].map(|content| json!({"metadata": {"name": "s"}, "data": {"a": content}}));
+
+        assert_eq!(digest_of(&one).unwrap(), digest_of(&other).unwrap());
+        assert!(!is_in_force(&stamped(&one).unwrap(), &stamped(&other).unwrap()));
     }
 }
