@@ -81,61 +81,37 @@ pub enum Grpc {
 }
 
 const EXECUTION_FAILED: Grpc = Grpc::Message("EXECUTION_FAILED");
+const EXHAUSTED: Grpc = Grpc::Status(Code::ResourceExhausted);
 const INVALID: &str = "invalid_request_error";
+const RATE_LIMIT: &str = "rate_limit_error";
 const SERVER: &str = "server_error";
 
 impl CallError {
     /// The one map.
     pub fn told(&self) -> Told {
-        let told = |grpc, http, kind, code| Told { grpc, http, kind, code };
-        match self {
-            Self::NotAllowed => told(
-                Grpc::Status(Code::PermissionDenied),
-                StatusCode::FORBIDDEN,
-                INVALID,
-                Some("not_allowed"),
-            ),
-            Self::Invalid { .. } => {
-                told(Grpc::Status(Code::InvalidArgument), StatusCode::BAD_REQUEST, INVALID, None)
+        let (grpc, http, kind, code) = match self {
+            Self::NotAllowed => (Grpc::Status(Code::PermissionDenied), 403, INVALID, Some("not_allowed")),
+            Self::Invalid { .. } => (Grpc::Status(Code::InvalidArgument), 400, INVALID, None),
+            Self::Limited(Refused { kind: LimitKind::Input, .. }) => {
+                (EXHAUSTED, 413, INVALID, Some("string_above_max_length"))
             }
-            Self::Limited(Refused { kind: LimitKind::Input, .. }) => told(
-                Grpc::Status(Code::ResourceExhausted),
-                StatusCode::PAYLOAD_TOO_LARGE,
-                INVALID,
-                Some("string_above_max_length"),
-            ),
-            Self::Limited(_) => told(
-                Grpc::Status(Code::ResourceExhausted),
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limit_error",
-                Some("rate_limit_exceeded"),
-            ),
+            Self::Limited(_) => (EXHAUSTED, 429, RATE_LIMIT, Some("rate_limit_exceeded")),
             Self::NoRoute(NoRoute::NoModel) => {
-                told(Grpc::Message("NO_MODEL"), StatusCode::BAD_REQUEST, INVALID, Some("model_required"))
+                (Grpc::Message("NO_MODEL"), 400, INVALID, Some("model_required"))
             }
-            Self::NoRoute(NoRoute::ModelNotFound(_)) => told(
-                Grpc::Message("MODEL_NOT_FOUND"),
-                StatusCode::NOT_FOUND,
-                INVALID,
-                Some("model_not_found"),
-            ),
-            Self::NoRoute(NoRoute::NoTarget) => {
-                told(EXECUTION_FAILED, StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("no_provider"))
+            Self::NoRoute(NoRoute::ModelNotFound(_)) => {
+                (Grpc::Message("MODEL_NOT_FOUND"), 404, INVALID, Some("model_not_found"))
             }
-            Self::Provider { error, .. } => of_provider(error),
-            Self::Unsatisfied(_) => {
-                told(EXECUTION_FAILED, StatusCode::BAD_GATEWAY, SERVER, Some("schema_not_satisfied"))
+            Self::NoRoute(NoRoute::NoTarget) => (EXECUTION_FAILED, 503, SERVER, Some("no_provider")),
+            Self::Provider { error, .. } => {
+                let (http, kind, code) = of_provider(error);
+                (EXECUTION_FAILED, http, kind, code)
             }
-            Self::AnswerTooLong { .. } => {
-                told(EXECUTION_FAILED, StatusCode::BAD_GATEWAY, SERVER, Some("answer_too_long"))
-            }
-            Self::DeadlineExceeded => told(
-                Grpc::Status(Code::DeadlineExceeded),
-                StatusCode::GATEWAY_TIMEOUT,
-                SERVER,
-                Some("timeout"),
-            ),
-        }
+            Self::Unsatisfied(_) => (EXECUTION_FAILED, 502, SERVER, Some("schema_not_satisfied")),
+            Self::AnswerTooLong { .. } => (EXECUTION_FAILED, 502, SERVER, Some("answer_too_long")),
+            Self::DeadlineExceeded => (Grpc::Status(Code::DeadlineExceeded), 504, SERVER, Some("timeout")),
+        };
+        Told { grpc, http: StatusCode::from_u16(http).unwrap_or(StatusCode::BAD_GATEWAY), kind, code }
     }
 
     /// Short name for logs: the error code of the answer, else the gRPC status.
@@ -173,17 +149,14 @@ impl CallError {
 }
 
 /// A provider that refuses our key is our trouble: 401 and 403 are only ever about the caller's own credential.
-fn of_provider(error: &ProviderError) -> Told {
-    let (http, kind, code) = match error.kind {
-        ProviderErrorKind::Rejected => (StatusCode::BAD_REQUEST, INVALID, error.code),
-        ProviderErrorKind::RateLimited { .. } => {
-            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("provider_rate_limit_exceeded"))
-        }
-        ProviderErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, SERVER, Some("provider_timeout")),
-        ProviderErrorKind::BadAnswer => (StatusCode::BAD_GATEWAY, SERVER, Some("provider_bad_answer")),
+fn of_provider(error: &ProviderError) -> (u16, &'static str, Option<&'static str>) {
+    match error.kind {
+        ProviderErrorKind::Rejected => (400, INVALID, error.code),
+        ProviderErrorKind::RateLimited { .. } => (429, RATE_LIMIT, Some("provider_rate_limit_exceeded")),
+        ProviderErrorKind::Timeout => (504, SERVER, Some("provider_timeout")),
+        ProviderErrorKind::BadAnswer => (502, SERVER, Some("provider_bad_answer")),
         ProviderErrorKind::Unavailable | ProviderErrorKind::Auth => {
-            (StatusCode::SERVICE_UNAVAILABLE, SERVER, Some("provider_unavailable"))
+            (503, SERVER, Some("provider_unavailable"))
         }
-    };
-    Told { grpc: EXECUTION_FAILED, http, kind, code }
+    }
 }

@@ -54,7 +54,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
 }
 
 /// Every method of the one service.
-const GRPC_PATH: &str = "/vibectl.llm_proxy.VibectlLLMProxy/{method}";
+const GRPC_PATH: &str = "/vibectl.llm_proxy.VibectlLLMProxy/{*rest}";
 
 /// tonic's own fallback would answer every path with HTTP 200.
 async fn no_route(request: Request) -> Response {

@@ -9,6 +9,7 @@
 //! Supported are the assertions of draft 2020-12 that structured output is described with. An assertion that is not
 //! supported is refused by name and place, never skipped.
 
+mod candidates;
 mod check;
 mod compile;
 mod instance;

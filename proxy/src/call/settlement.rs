@@ -111,7 +111,11 @@ impl Settlement {
             }
             None if self.owes => Usage {
                 input_tokens: provider::Usage::estimate(self.input_chars),
-                output_tokens: provider::Usage::estimate(self.output_chars),
+                // Nothing was said when the caller left before the first word.
+                output_tokens: match self.output_chars {
+                    0 => 0,
+                    chars => provider::Usage::estimate(chars),
+                },
                 estimated: true,
             },
             None => Usage::default(),

@@ -31,6 +31,10 @@ const MAX_IDLE_CONNECTIONS: usize = 64;
 /// Shorter than the time after which common model servers and balancers close an idle connection.
 const MAX_IDLE: Duration = Duration::from_secs(30);
 
+/// How a connection that carries calls is found dead without waiting for each call's own timeout.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Why a provider is off.
 #[derive(Debug, Error)]
 pub(super) enum Off {
@@ -85,7 +89,9 @@ impl Client {
             .connect_timeout(connect_timeout)
             .read_timeout(idle_timeout)
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .pool_idle_timeout(MAX_IDLE);
+            .pool_idle_timeout(MAX_IDLE)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT);
         if rule == AddressRule::Guarded {
             builder = builder.dns_resolver(GuardedResolver(rule));
         }

@@ -1,8 +1,9 @@
 //! The embedded provider: answers with the last user message, unchanged. It needs no network and no key, so it is what a
 //! server without a config has, and what tests and demonstrations use.
 //!
-//! For a request with a schema the answer is an instance of it that carries the same text (`structured/instance.rs` says
-//! which), or the configured reply where that satisfies the schema. Same request, same answer. Delay, size of chunks, failures
+//! For a request with a schema the answer is an instance of it (`structured/instance.rs` says which) that carries the last
+//! paragraph of that message, which in the prompts of tools is the request itself; or the configured reply where that
+//! satisfies the schema. Same request, same answer. Delay, size of chunks, failures
 //! and usage are as configured; without configured usage it is a quarter of the characters.
 
 use std::{
@@ -106,7 +107,8 @@ fn structured(schema: &Schema, text: String, configured: bool) -> Result<String,
     if configured && schema.check(&text).is_ok() {
         return Ok(text);
     }
-    schema.instance(&text).map(|instance| instance.to_string()).ok_or_else(|| {
+    let last = text.rsplit("\n\n").map(str::trim).find(|paragraph| !paragraph.is_empty());
+    schema.instance(last.unwrap_or_default()).map(|instance| instance.to_string()).ok_or_else(|| {
         ProviderError::new(ProviderErrorKind::Rejected, "the echo model finds no answer to this schema")
     })
 }
@@ -206,7 +208,10 @@ mod tests {
     async fn a_schema_gets_an_instance_or_the_configured_reply() {
         let request = || {
             let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
-            ModelRequest { schema: Some(Schema::from_value(schema).expect("a good schema")), ..ask("hello") }
+            ModelRequest {
+                schema: Some(Schema::from_value(schema).expect("a good schema")),
+                ..ask("a context\n\nhello\n\n")
+            }
         };
         let config = vibectl_config::Echo { reply: Some(r#"{"b": 1}"#.to_owned()), ..Default::default() };
 

@@ -6,6 +6,7 @@
 mod body;
 mod decode;
 mod encode;
+mod message;
 mod stream;
 
 use std::time::Duration;

@@ -210,7 +210,10 @@ impl<'a> Keywords<'a> {
     }
 
     fn count(&self, keyword: &str) -> Result<Option<u64>, InvalidSchema> {
-        self.typed(keyword, "expected a whole number from 0", Value::as_u64)
+        // 2.0 is a whole number, too.
+        let from_float = |float: f64| (float >= 0.0 && float.fract() == 0.0).then(|| format!("{float:.0}"));
+        let whole = |value: &Value| value.as_u64().or_else(|| from_float(value.as_f64()?)?.parse().ok());
+        self.typed(keyword, "expected a whole number from 0", whole)
     }
 
     fn number(&self, keyword: &str) -> Result<Option<Number>, InvalidSchema> {

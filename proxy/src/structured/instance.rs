@@ -9,12 +9,12 @@
 
 use std::{collections::BTreeSet, iter};
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::{
-    Schema,
+    Schema, candidates,
     check::{MAX_STEPS, satisfies},
-    rules::{ArrayRules, Node, NodeId, NumberRules, ObjectRules, Rules, StringRules, Type},
+    rules::{ArrayRules, Node, NodeId, ObjectRules, Rules, StringRules, Type},
 };
 
 /// Nesting of an instance; a recursive schema whose recursion is required has none.
@@ -124,11 +124,9 @@ impl<'a> Maker<'a> {
         let candidates = match one {
             Type::Null => vec![Value::Null],
             Type::Boolean => vec![Value::Bool(false), Value::Bool(true)],
-            Type::Integer => numbers(rules, f64::ceil).filter_map(whole).collect(),
-            Type::Number => {
-                numbers(rules, |exact| exact).filter_map(Number::from_f64).map(Value::Number).collect()
-            }
-            Type::String => self.strings(rules),
+            Type::Integer => candidates::whole_numbers(rules).collect(),
+            Type::Number => candidates::numbers(rules).collect(),
+            Type::String => vec![candidates::string(rules, &self.text)],
             Type::Array => vec![self.array(rules, depth)?],
             Type::Object => vec![self.object(rules, depth)?],
         };
@@ -184,20 +182,6 @@ impl<'a> Maker<'a> {
             .map(|index| self.make(&item(index), depth + 1))
             .collect::<Option<Vec<_>>>()
             .map(Value::Array)
-    }
-
-    fn strings(&self, rules: &[&Rules]) -> Vec<Value> {
-        let strings = || rules.iter().map(|rules| &rules.string);
-        if let Some(example) = strings().find_map(|rules| example_of(rules.format.as_deref()?)) {
-            return vec![Value::from(example)];
-        }
-        let shortest = strings().filter_map(|rules| rules.min).max().unwrap_or(0);
-        let longest = strings().filter_map(|rules| rules.max).min().unwrap_or(u64::MAX);
-        let longest = usize::try_from(longest).unwrap_or(usize::MAX);
-        let padding = usize::try_from(shortest).unwrap_or(0).min(longest).min(super::MAX_SCHEMA_BYTES);
-        let mut text: String = self.text.chars().take(longest).collect();
-        text.extend(iter::repeat_n('.', padding.saturating_sub(text.chars().count())));
-        vec![Value::String(text)]
     }
 
     /// Whether an instance of all of `ids` can hold the text: a free string, or an object with such a property.
@@ -279,50 +263,6 @@ fn is_about(rules: &Rules, one: Type) -> bool {
         Type::Number => number.min.is_some() || number.above.is_some() || number.multiple_of.is_some(),
         _ => false,
     }
-}
-
-/// Numbers worth trying: 0, the bounds, the steps next to them and the middle.
-fn numbers(rules: &[&Rules], round: fn(f64) -> f64) -> impl Iterator<Item = f64> {
-    let all = |pick: fn(&NumberRules) -> &Option<Number>| -> Vec<f64> {
-        rules.iter().filter_map(|rules| pick(&rules.number).as_ref()?.as_f64()).collect()
-    };
-    let lower = [all(|rules| &rules.min), all(|rules| &rules.above)].concat();
-    let upper = [all(|rules| &rules.max), all(|rules| &rules.below)].concat();
-    let steps = all(|rules| &rules.multiple_of);
-    let mut found = vec![0.0];
-    for low in &lower {
-        found.extend([*low, low + 1.0]);
-        found.extend(
-            steps.iter().flat_map(|step| [(low / step).ceil() * step, ((low / step).floor() + 1.0) * step]),
-        );
-        found.extend(upper.iter().map(|high| f64::midpoint(*low, *high)));
-    }
-    for high in &upper {
-        found.extend([*high, high - 1.0]);
-        found.extend(steps.iter().map(|step| (high / step).floor() * step));
-    }
-    found.into_iter().map(round)
-}
-
-/// A whole number without a fraction in its text; `None` beyond what a double holds exactly.
-fn whole(number: f64) -> Option<Value> {
-    format!("{number:.0}").parse::<i64>().ok().map(Value::from)
-}
-
-fn example_of(format: &str) -> Option<&'static str> {
-    Some(match format {
-        "date-time" => "2000-01-01T00:00:00Z",
-        "date" => "2000-01-01",
-        "time" => "00:00:00Z",
-        "duration" => "PT1S",
-        "email" => "name@example.org",
-        "hostname" => "example.org",
-        "ipv4" => "192.0.2.1",
-        "ipv6" => "2001:db8::1",
-        "uri" => "https://example.org/",
-        "uuid" => "00000000-0000-4000-8000-000000000000",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

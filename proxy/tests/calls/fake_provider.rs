@@ -1,6 +1,7 @@
 //! A server that speaks just enough of the OpenAI dialect to answer as a test says, rightly or wrongly.
 
 use std::{
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -15,7 +16,20 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use http::HeaderMap;
-use tokio::{net::TcpListener, sync::Notify, time::sleep};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use rustls::{ServerConfig, crypto::aws_lc_rs};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    time::sleep,
+};
+use tokio_rustls::TlsAcceptor;
+use vibectl_pki::Leaf;
 
 /// How the fake answers every request.
 #[derive(Clone, Debug)]
@@ -48,6 +62,7 @@ struct Seen {
     script: Script,
     requests: Mutex<Vec<(HeaderMap, Bytes)>>,
     abandoned: Notify,
+    close: Notify,
 }
 
 impl Script {
@@ -108,12 +123,54 @@ pub(crate) fn delta(text: &str) -> String {
 
 impl Fake {
     pub(crate) async fn start(script: Script) -> Self {
+        Self::listen(script, async |tcp| Ok(tcp)).await
+    }
+
+    /// The same behind TLS.
+    pub(crate) async fn start_tls(script: Script, leaf: &Leaf) -> Self {
+        let key = leaf.key().to_der().expect("a key");
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(leaf.chain().certificates().to_vec(), key)
+            .expect("a certificate");
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::listen(script, move |tcp| acceptor.accept(tcp)).await
+    }
+
+    async fn listen<S, F>(script: Script, accept: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let state = Arc::new(Seen { script, requests: Mutex::default(), abandoned: Notify::new() });
+        let seen =
+            Seen { script, requests: Mutex::default(), abandoned: Notify::new(), close: Notify::new() };
+        let state = Arc::new(seen);
         let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let closing = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let Ok(stream) = accept(tcp).await else { continue };
+                let (app, closing) = (TowerToHyperService::new(app.clone()), Arc::clone(&closing));
+                tokio::spawn(async move {
+                    let server = Builder::new(TokioExecutor::new());
+                    tokio::select! {
+                        _ = server.serve_connection(TokioIo::new(stream), app) => {}
+                        () = closing.close.notified() => {}
+                    }
+                });
+            }
+        });
         Self { address, state }
+    }
+
+    /// Breaks the connections that are open.
+    pub(crate) fn close_connections(&self) {
+        self.state.close.notify_waiters();
     }
 
     pub(crate) fn base_url(&self) -> String {
@@ -170,7 +227,7 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
                 Some(Step::Hang) => std::future::pending().await,
                 Some(Step::Cut) => {
                     guard.0 = None;
-                    return Some((Err(std::io::Error::other("cut")), (steps, guard)));
+                    return Some((Err(io::Error::other("cut")), (steps, guard)));
                 }
                 None => {
                     guard.0 = None;

@@ -12,3 +12,4 @@ mod openai_front;
 mod pass_through;
 mod proxy;
 mod structured;
+mod upstream;

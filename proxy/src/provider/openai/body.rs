@@ -13,7 +13,10 @@ use serde::{
 use serde_json::{Map, Value, value::RawValue};
 use thiserror::Error;
 
-use super::super::{Message, ModelRequest, Parameters, Role};
+use super::{
+    super::{ModelRequest, Parameters},
+    message::{Said, WireMessage},
+};
 use crate::structured::{InvalidSchema, Schema};
 
 /// Why a body is not a chat completions request.
@@ -69,8 +72,9 @@ impl ChatBody {
         });
         let mut prompt = Vec::with_capacity(messages.len());
         for message in messages {
-            let (message, length) = message.into_message(&mut beyond_text)?;
+            let Said { message, length, beyond_text: beyond } = message.read()?;
             input_length += length;
+            beyond_text = beyond_text.or(beyond.map(Cow::Borrowed));
             prompt.push(message);
         }
         let chat_body = Self {
@@ -238,58 +242,8 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    role: String,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct TextPart {
-    #[serde(rename = "type")]
-    kind: String,
-    text: String,
-}
-
-impl WireMessage<'_> {
-    /// The text of the message and the length of all of it.
-    fn into_message(self, beyond_text: &mut Option<Cow<'static, str>>) -> Result<(Message, usize), BadBody> {
-        let wrong = || BadBody::new(Some("messages"), "content is neither text nor a list of parts");
-        let role = match self.role.as_str() {
-            "system" | "developer" => Role::System,
-            "assistant" => Role::Assistant,
-            "user" => Role::User,
-            _ => {
-                beyond_text.get_or_insert("messages of tools".into());
-                Role::User
-            }
-        };
-        let content = self.content.map_or("null", RawValue::get);
-        if let Ok(text) = serde_json::from_str::<Option<String>>(content) {
-            let content = text.unwrap_or_default();
-            let length = content.chars().count();
-            return Ok((Message { role, content }, length));
-        }
-        let (mut texts, mut length) = (Vec::new(), 0);
-        for part in serde_json::from_str::<Vec<&RawValue>>(content).map_err(|_| wrong())? {
-            match serde_json::from_str::<TextPart>(part.get()) {
-                Ok(part) if part.kind == "text" => {
-                    length += part.text.chars().count();
-                    texts.push(part.text);
-                }
-                _ => {
-                    length += part.get().len();
-                    beyond_text.get_or_insert("parts other than text".into());
-                }
-            }
-        }
-        Ok((Message { role, content: texts.join("\n") }, length))
-    }
-}
-
 impl BadBody {
-    fn new(param: Option<&'static str>, message: impl Into<String>) -> Self {
+    pub(super) fn new(param: Option<&'static str>, message: impl Into<String>) -> Self {
         Self { param, message: message.into() }
     }
 }
@@ -297,6 +251,7 @@ impl BadBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::Role;
 
     fn parsed(body: &str) -> Result<ChatRequest, BadBody> {
         ChatBody::parse(&Bytes::copy_from_slice(body.as_bytes()))
