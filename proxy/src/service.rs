@@ -45,7 +45,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
     Router::new()
         .merge(shared.health.routes())
         .merge(api)
-        .layer(from_fn_with_state(Arc::clone(shared), body_cap::apply))
+        .layer(from_fn_with_state(body_cap::Intake::new(shared), body_cap::apply))
         .layer(from_fn(deadline::apply))
         .layer(from_fn_with_state(Arc::clone(shared), panics::apply))
         .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))

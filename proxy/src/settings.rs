@@ -138,8 +138,6 @@ impl TlsOverride {
                 (tls.cert_file, tls.key_file) = (None, None);
             }
         }
-        // The command chose; an ACME section is for another one.
-        config.acme.enabled = false;
         Ok(())
     }
 }
@@ -200,15 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn serving_without_tls_leaves_nothing_of_tls_and_acme() {
-        let text = "tls: {cert_file: /c, key_file: /k}\nacme: {enabled: true, email: a@b.example, domains: [b.example]}\n";
+    fn serving_without_tls_leaves_nothing_of_tls() {
+        let text = "tls: {cert_file: /c, key_file: /k}";
 
         let config = interpret_all(Settings { tls: TlsOverride::Off, ..Settings::default() }, text);
 
-        let config = config.expect("usable");
-        assert_eq!(
-            (config.tls.enabled, config.tls.cert_file, config.acme.enabled),
-            (Some(false), None, false)
-        );
+        let tls = config.expect("usable").tls;
+        assert_eq!((tls.enabled, tls.cert_file, tls.key_file), (Some(false), None, None));
     }
 }

@@ -7,6 +7,8 @@ mod support;
 
 #[path = "behaviour/calls.rs"]
 mod calls;
+#[path = "behaviour/config_commands.rs"]
+mod config_commands;
 #[path = "behaviour/draining.rs"]
 mod draining;
 #[path = "behaviour/health_and_metrics.rs"]

@@ -53,11 +53,6 @@ impl Certificates {
 
 fn as_configured(config: &Config) -> Result<Plan, Mistakes> {
     let mistake = |text: &str| Err(Mistakes(vec![text.to_owned()]));
-    if config.acme.enabled {
-        return mistake(
-            "acme.enabled: not available yet; set tls.cert_file and tls.key_file, or use `vibectl-server serve-ca`",
-        );
-    }
     match (config.tls.enabled, &config.tls.cert_file, &config.tls.key_file) {
         (Some(false), _, _) => Ok(Plan::Plaintext),
         (_, Some(_), Some(_)) => Ok(Plan::Files),

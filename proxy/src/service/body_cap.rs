@@ -1,5 +1,8 @@
 //! Bounds the request body, in bytes and in time, whatever it claims about itself.
 //!
+//! What all unfinished requests hold together is bounded as well ([`BUDGET`]): many callers that each stop one byte short
+//! of their message cost no more than that.
+//!
 //! Too large is `RESOURCE_EXHAUSTED` in gRPC and 413 in HTTP; not complete within [`READ_TIME`] is `DEADLINE_EXCEEDED` and a
 //! broken request.
 
@@ -19,6 +22,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{LengthLimitError, Limited};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status};
 
@@ -27,6 +31,8 @@ use crate::state::Shared;
 
 /// How long a caller may take to send a request.
 pub const READ_TIME: Duration = Duration::from_secs(30);
+/// Bytes of all requests that are being received. One that does not fit is told to come back.
+pub const BUDGET: usize = 128 * 1024 * 1024;
 /// What gRPC puts before a message.
 const GRPC_PREFIX: usize = 5;
 
@@ -41,8 +47,29 @@ const TOO_SLOW: Refusal = Refusal {
     message: "the request was sent too slowly",
 };
 
+const BUSY: Refusal = Refusal {
+    code: Code::Unavailable,
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    message: "the server is receiving as much as it can; try again",
+};
+
+/// What the layer needs to know.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    shared: Arc<Shared>,
+    budget: Arc<Semaphore>,
+}
+
+impl Intake {
+    /// Nothing received yet.
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        Self { shared: Arc::clone(shared), budget: Arc::new(Semaphore::new(BUDGET)) }
+    }
+}
+
 /// The layer.
-pub async fn apply(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+pub async fn apply(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+    let Intake { shared, budget } = intake;
     let protocol = Protocol::of(request.headers());
     let permitted =
         usize::try_from(shared.active.load().config.server.max_message_bytes).unwrap_or(usize::MAX);
@@ -52,7 +79,7 @@ pub async fn apply(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     }
     let request = request.map(|body| {
         let inner = Limited::new(body, permitted);
-        Body::new(CappedBody { inner, protocol, late: Box::pin(sleep(READ_TIME)) })
+        Body::new(CappedBody { inner, protocol, late: Box::pin(sleep(READ_TIME)), budget, held: None })
     });
     oversize_as_exhausted(next.run(request).await)
 }
@@ -76,6 +103,22 @@ struct CappedBody {
     inner: Limited<Body>,
     protocol: Protocol,
     late: Pin<Box<Sleep>>,
+    budget: Arc<Semaphore>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl CappedBody {
+    /// Takes what a frame needs out of the budget, until the request has been received or given up.
+    fn hold(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BoxError> {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let more = Arc::clone(&self.budget).try_acquire_many_owned(u32::try_from(length)?);
+        let more = more.map_err(|_| BUSY.grpc())?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(frame)
+    }
 }
 
 impl HttpBody for CappedBody {
@@ -88,7 +131,8 @@ impl HttpBody for CappedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let protocol = self.protocol;
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
-            return Poll::Ready(frame.map(|frame| frame.map_err(|error| translated(error, protocol))));
+            let frame = frame.map(|frame| frame.map_err(|error| translated(error, protocol)));
+            return Poll::Ready(frame.map(|frame| frame.and_then(|frame| self.hold(frame))));
         }
         self.late.as_mut().poll(context).map(|()| Some(Err(TOO_SLOW.grpc().into())))
     }
@@ -112,4 +156,57 @@ fn translated(error: BoxError, protocol: Protocol) -> BoxError {
 
 fn is_length_limit(error: &(dyn Error + 'static)) -> bool {
     error.is::<LengthLimitError>() || error.source().is_some_and(is_length_limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    fn body(bytes: usize, budget: &Arc<Semaphore>) -> CappedBody {
+        capped(Body::new(Full::new(Bytes::from(vec![0; bytes]))), budget)
+    }
+
+    fn capped(body: Body, budget: &Arc<Semaphore>) -> CappedBody {
+        let (inner, late) = (Limited::new(body, 100), Box::pin(sleep(READ_TIME)));
+        CappedBody { inner, protocol: Protocol::Grpc, late, budget: Arc::clone(budget), held: None }
+    }
+
+    fn code(error: &BoxError) -> Option<Code> {
+        error.downcast_ref::<Status>().map(Status::code)
+    }
+
+    #[tokio::test]
+    async fn requests_share_a_budget_and_give_it_back() {
+        let budget = Arc::new(Semaphore::new(50));
+        let mut first = body(40, &budget);
+        first.frame().await.expect("a frame").expect("within the budget");
+
+        let refused = body(20, &budget).collect().await.expect_err("40 and 20 are too much");
+        assert_eq!(code(&refused), Some(Code::Unavailable));
+        drop(first);
+
+        assert!(body(20, &budget).collect().await.is_ok());
+        assert_eq!(budget.available_permits(), 50);
+    }
+
+    #[tokio::test]
+    async fn too_long_a_body_is_resource_exhausted() {
+        let budget = Arc::new(Semaphore::new(1000));
+
+        let refused = body(101, &budget).collect().await.expect_err("100 are permitted");
+
+        assert_eq!(code(&refused), Some(Code::ResourceExhausted));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let budget = Arc::new(Semaphore::new(10));
+        let stalled = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+
+        let refused = capped(stalled, &budget).collect().await.expect_err("never complete");
+
+        assert_eq!(code(&refused), Some(Code::DeadlineExceeded));
+    }
 }

@@ -1,4 +1,4 @@
-//! The released client, `vibectl` 0.11.6 from PyPI, as a user runs it, with a fake `kubectl`.
+//! The released client, `vibectl` 0.11.6, as a user runs it, with a fake `kubectl`.
 //!
 //! It is installed once under `${VIBECTL_CACHE:-~/.cache/vibectl}`. Where there is neither Python nor a network,
 //! `VIBECTL_SKIP_REAL_CLIENT=1` leaves these tests out.

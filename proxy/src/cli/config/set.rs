@@ -26,10 +26,7 @@ impl Set {
         parse(&text, &path)?;
         let value: Value = serde_saphyr::from_str(&self.value)
             .map_err(|error| Failure::Usage(format!("{}: not YAML: {error}", self.key)))?;
-        let mut tree = match serde_saphyr::from_str(&text).map_err(Failure::running)? {
-            Value::Null => Value::Object(Map::new()),
-            tree => tree,
-        };
+        let mut tree = serde_saphyr::from_str(&text).map_err(Failure::running)?;
         put(&mut tree, &self.key, value)?;
         let changed = serde_saphyr::to_string(&tree).map_err(Failure::running)?;
         parse(&changed, &path)?;
@@ -42,10 +39,14 @@ impl Set {
 fn put(tree: &mut Value, key: &str, value: Value) -> Result<(), Failure> {
     let mut place = tree;
     for name in key.split('.') {
+        // A section with nothing but comments in it.
+        if place.is_null() {
+            *place = Value::Object(Map::new());
+        }
         let Value::Object(section) = place else {
             return Err(Failure::Usage(format!("{key}: {name} is not inside a section")));
         };
-        place = section.entry(name).or_insert_with(|| Value::Object(Map::new()));
+        place = section.entry(name).or_insert(Value::Null);
     }
     *place = value;
     Ok(())
