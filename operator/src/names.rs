@@ -43,9 +43,6 @@ pub const ADMIN_PORT: i32 = 9095;
 /// Port of the fleet service.
 pub const FLEET_PORT: i32 = 9443;
 
-/// Number of Secrets that the access table is spread over.
-pub const ACCESS_SHARDS: usize = 4;
-
 /// Longest name of a Service, and of anything whose name becomes a label value.
 pub const MAX_NAME: usize = 63;
 

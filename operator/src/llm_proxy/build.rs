@@ -29,10 +29,7 @@ use crate::{
     llm_proxy::{authority::Authority, validate::ValidatedProxy},
 };
 
-pub use self::{
-    deployment::{SHUTDOWN_GRACE_SECONDS, TERMINATION_GRACE_SECONDS},
-    revisions::Revisions,
-};
+pub use self::revisions::Revisions;
 
 /// What building needs beside the proxy itself.
 pub struct Inputs {

@@ -14,7 +14,7 @@ use vibectl_config::{
 };
 use vibectl_token::{audience_of, issuer_of};
 
-use super::{SHUTDOWN_GRACE_SECONDS, object::metadata};
+use super::{deployment::SHUTDOWN_GRACE_SECONDS, object::metadata};
 use crate::{
     error::Error,
     llm_proxy::validate::{self, TlsMode, ValidatedProxy},

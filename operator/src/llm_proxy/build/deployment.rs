@@ -15,9 +15,9 @@ use crate::llm_proxy::validate::ValidatedProxy;
 /// How long an ending pod goes on accepting calls, since not everybody knows yet that it ends.
 pub(super) const DRAIN_DELAY_SECONDS: u32 = 5;
 /// How long calls may take to finish once no new ones are accepted.
-pub const SHUTDOWN_GRACE_SECONDS: u32 = 30;
+pub(super) const SHUTDOWN_GRACE_SECONDS: u32 = 30;
 /// Both together, and a margin for closing up before the kubelet ends the process.
-pub const TERMINATION_GRACE_SECONDS: u32 = DRAIN_DELAY_SECONDS + SHUTDOWN_GRACE_SECONDS + 10;
+pub(super) const TERMINATION_GRACE_SECONDS: u32 = DRAIN_DELAY_SECONDS + SHUTDOWN_GRACE_SECONDS + 10;
 
 /// How long a replacement may make no progress before it counts as stalled.
 const PROGRESS_DEADLINE_SECONDS: i32 = 300;
