@@ -149,4 +149,14 @@ mod tests {
             assert!(line.starts_with("# HELP ") || line.starts_with("# TYPE ") || is_sample, "{line}");
         }
     }
+
+    #[test]
+    fn the_documentation_names_every_metric_and_no_other() {
+        let documentation = include_str!("../../docs/metrics.md");
+        let rows = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let text = Metrics::default().render();
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+
+        assert_eq!(families.collect::<Vec<_>>(), rows.collect::<Vec<_>>());
+    }
 }

@@ -53,9 +53,10 @@ impl Shutdown {
         Stages { drain: self.drain.clone(), cut: self.cut.clone() }
     }
 
-    /// Stages for the ports that report until the service has ended.
+    /// Stages for the ports that report until the service has ended. An answer that is on its way gets there: nothing
+    /// cuts these ports but the end of the process, which waits a moment for them.
     pub fn of_reports(&self) -> Stages {
-        Stages { drain: self.gone.clone(), cut: self.gone.clone() }
+        Stages { drain: self.gone.clone(), cut: CancellationToken::new() }
     }
 }
 

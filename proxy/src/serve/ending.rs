@@ -14,7 +14,7 @@ use crate::state::Shared;
 /// the grace period, not added to it.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// For tasks that were told to end and have nothing to wait for.
-const LAST_TASKS: Duration = Duration::from_millis(500);
+const LAST_TASKS: Duration = Duration::from_millis(300);
 
 /// Drains the service, then closes the ports that report about it.
 pub(super) async fn drain(shared: &Arc<Shared>, mut service: JoinHandle<()>, reports: JoinSet<()>) {

@@ -34,7 +34,7 @@ fn a_value_is_set_only_if_the_file_stays_good() {
     let unknown = run(home.path(), &["config", "set", "server.prot", "1"]);
 
     assert_eq!((good.code, bad.code, unknown.code), (Some(0), Some(64), Some(64)), "{}", good.err);
-    assert!(unknown.err.contains("server.port"), "the nearest key: {}", unknown.err);
+    assert!(unknown.err.contains("did you mean port"), "the nearest key: {}", unknown.err);
     assert_eq!(fs::read(home.path().join(PLACE)).expect("the file"), before);
     assert_eq!(run(home.path(), &["config", "show", "server.port"]).out, "6000\n");
 }

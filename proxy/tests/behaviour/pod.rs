@@ -150,6 +150,26 @@ fn a_pod_waits_for_its_certificate_and_tells_the_operator_what_is_in_force() {
 }
 
 #[test]
+fn a_renewed_certificate_is_served_and_a_bad_one_never_is() {
+    let fleet = Fleet::new();
+    let server = pod(&fleet);
+    let folder = server.folder.path().join("tls");
+    put(&folder, &pair(&fleet.server));
+    server.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
+    let served =
+        |report: &ReportResponse| report.certificate.clone().expect("a certificate").fingerprint_sha256;
+
+    let other = Fleet::new().server;
+    put(&folder, &BTreeMap::from([("tls.key".to_owned(), other.key_pem().as_bytes().to_vec())]));
+    server.wait_for("the refusal", |_| !part(&fleet.report(), Part::Tls).rejected.is_empty());
+    assert_eq!(served(&fleet.report()), fleet.server.facts().fingerprint_sha256, "the last good one");
+
+    put(&folder, &pair(&other));
+    server.wait_for("the new one", |_| served(&fleet.report()) == other.facts().fingerprint_sha256);
+    assert_eq!(part(&fleet.report(), Part::Tls).rejected, "");
+}
+
+#[test]
 fn changed_access_files_are_acknowledged_within_a_second() {
     let fleet = Fleet::new();
     let server = pod(&fleet);
