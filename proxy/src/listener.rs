@@ -26,7 +26,8 @@ use crate::listener::tls::Security;
 use crate::shutdown::Stages;
 use crate::state::Shared;
 
-/// Connections of one port at the same time; further ones wait in the kernel's queue.
+/// Connections of one port at the same time, where there are files enough for them; further ones wait in the kernel's
+/// queue.
 pub const MAX_CONNECTIONS: usize = 4096;
 /// Time for a TLS handshake, both halves together.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -75,7 +76,7 @@ impl Listener {
     /// Serves until the drain has ended: all connections done, or cut.
     pub async fn serve(self) {
         let Self { name, tcp, security, router, stages, shared } = self;
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(max_connections()));
         let tasks = TaskTracker::new();
         loop {
             let (stream, peer, place) = tokio::select! {
@@ -134,4 +135,31 @@ async fn next(
 fn is_of_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Half of the files that the process may open: the other half is for calls to providers, and for files.
+fn max_connections() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    open_files(&limits).map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(1, MAX_CONNECTIONS))
+}
+
+/// The soft limit in the text of `/proc/self/limits`.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_read_and_unlimited_is_none() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units\n\
+                    Max open files            1024                 524288               files\n";
+
+        assert_eq!(open_files(text), Some(1024));
+        assert_eq!(open_files(&text.replace("1024  ", "unlimited")), None);
+        assert_eq!(open_files(""), None);
+    }
 }
