@@ -31,16 +31,21 @@ impl Fleet for Pod {
 
 /// A pod with the fleet identity that the operator made for the LlmProxy of `world`; gives its port.
 async fn pod(world: &World) -> u16 {
-    let keys = keys::for_proxy(&world.context(), &world.proxy_object()).await.unwrap();
-    let text = |key: &str| String::from_utf8(keys.fleet.data[key].0.clone()).unwrap();
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(text("tls.crt"), text("tls.key")))
-        .client_ca_root(Certificate::from_pem(text("ca.crt")));
+    let tls = server_tls(world).await;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = Server::builder().tls_config(tls).unwrap().add_service(FleetServer::new(Pod));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     port
+}
+
+/// The identity that the operator made for the fleet port of the LlmProxy.
+pub(crate) async fn server_tls(world: &World) -> ServerTlsConfig {
+    let keys = keys::for_proxy(&world.context(), &world.proxy_object()).await.unwrap();
+    let text = |key: &str| String::from_utf8(keys.fleet.data[key].0.clone()).unwrap();
+    ServerTlsConfig::new()
+        .identity(Identity::from_pem(text("tls.crt"), text("tls.key")))
+        .client_ca_root(Certificate::from_pem(text("ca.crt")))
 }
 
 async fn client(world: &World, port: u16) -> FleetClient {
@@ -50,7 +55,7 @@ async fn client(world: &World, port: u16) -> FleetClient {
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn install_provider() {
+pub(crate) fn install_provider() {
     _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 

@@ -9,5 +9,6 @@ mod election;
 mod fake_api;
 mod fleet;
 mod keys;
+mod poller;
 mod tokens;
 mod world;

@@ -16,7 +16,11 @@ use vibectl_operator::{
     api::{LlmProxy, ProxyToken, conditions::ConditionType, conditions::find},
     context::{Context, Settings, Stores, Triggers},
     events::Events,
-    fleet::{book::FleetBook, lag::Expected},
+    fleet::{
+        book::FleetBook,
+        lag::{Expected, Lag},
+        pods,
+    },
     keys, proxy_token,
     runtime::controller::Done,
 };
@@ -72,6 +76,17 @@ impl World {
     }
 
     pub(crate) fn pod(&self, name: &str) {
+        self.pod_at(name, "127.0.0.1");
+    }
+
+    /// Whether the pod shows what it should.
+    pub(crate) fn acknowledged(&self, pod: &str) -> bool {
+        let pods = pods::of(&self.context().stores, &self.proxy_object());
+        let views = self.fleet.view(PROXY_UID, &pods);
+        views.iter().any(|view| view.pod.name == pod && view.lag.as_ref().is_some_and(Lag::is_none))
+    }
+
+    pub(crate) fn pod_at(&self, name: &str, address: &str) {
         self.api.put(
             "api/v1/pods",
             json!({
@@ -79,7 +94,7 @@ impl World {
                 "metadata": {
                     "name": name, "namespace": "ai", "uid": uid(name), "labels": {"vibectl.dev/proxy": "team"},
                 },
-                "status": {"phase": "Running", "podIP": "127.0.0.1", "conditions": [
+                "status": {"phase": "Running", "podIP": address, "conditions": [
                     {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
                 ]},
             }),
