@@ -151,24 +151,7 @@ async fn work(
 ) -> Result<(), RuntimeError> {
     context.metrics.leads(true);
     let stop = CancellationToken::new();
-    let mut tasks = Tasks::default();
-    let proxies = Controller {
-        kind: Kind::LlmProxy,
-        cache: context.stores.proxies.clone(),
-        triggers: Arc::clone(&context.triggers.proxies),
-    };
-    let tokens = Controller {
-        kind: Kind::ProxyToken,
-        cache: context.stores.tokens.clone(),
-        triggers: Arc::clone(&context.triggers.tokens),
-    };
-    let (one, other) = (Arc::clone(context), Arc::clone(context));
-    tasks.spawn("llmproxy controller", proxies.run(one, stop.clone(), llm_proxy::reconcile));
-    tasks.spawn("proxytoken controller", tokens.run(other, stop.clone(), proxy_token::reconcile));
-    tasks.spawn("fleet poller", poller::run(Arc::clone(context), stop.clone()));
-    tasks.spawn("sweeper", sweep_until(Arc::clone(context), gone, stop.clone()));
-    tasks.spawn("expiry gauges", expiry::watch(Arc::clone(context), stop.clone()));
-
+    let mut tasks = start_work(context, gone, &stop);
     tokio::pin!(lost);
     tokio::select! {
         () = stopped => {}
@@ -187,6 +170,28 @@ async fn work(
         }
         result = lost => result.map_err(RuntimeError::from),
     }
+}
+
+/// Starts the controllers and what goes with them.
+fn start_work(context: &Arc<Context>, gone: Arc<Notify>, stop: &CancellationToken) -> Tasks {
+    let mut tasks = Tasks::default();
+    let proxies = Controller {
+        kind: Kind::LlmProxy,
+        cache: context.stores.proxies.clone(),
+        triggers: Arc::clone(&context.triggers.proxies),
+    };
+    let tokens = Controller {
+        kind: Kind::ProxyToken,
+        cache: context.stores.tokens.clone(),
+        triggers: Arc::clone(&context.triggers.tokens),
+    };
+    let (one, other) = (Arc::clone(context), Arc::clone(context));
+    tasks.spawn("llmproxy controller", proxies.run(one, stop.clone(), llm_proxy::reconcile));
+    tasks.spawn("proxytoken controller", tokens.run(other, stop.clone(), proxy_token::reconcile));
+    tasks.spawn("fleet poller", poller::run(Arc::clone(context), stop.clone()));
+    tasks.spawn("sweeper", sweep_until(Arc::clone(context), gone, stop.clone()));
+    tasks.spawn("expiry gauges", expiry::watch(Arc::clone(context), stop.clone()));
+    tasks
 }
 
 fn context(args: &Args, clients: &Clients, stores: Stores) -> Arc<Context> {

@@ -53,13 +53,12 @@ impl World {
     }
 
     pub(crate) fn proxy(&self, spec: Value) {
-        self.api.put(
-            LLM_PROXIES,
-            json!({
-                "apiVersion": "vibectl.dev/v1alpha1", "kind": "LlmProxy",
-                "metadata": {"name": "team", "namespace": "ai", "uid": PROXY_UID, "generation": 1}, "spec": spec,
-            }),
-        );
+        let mut proxy = json!({
+            "apiVersion": "vibectl.dev/v1alpha1", "kind": "LlmProxy",
+            "metadata": {"name": "team", "namespace": "ai", "uid": PROXY_UID, "generation": 1},
+        });
+        proxy["spec"] = spec;
+        self.api.put(LLM_PROXIES, proxy);
     }
 
     pub(crate) fn token(&self, namespace: &str, name: &str, mut spec: Value) {
