@@ -12,7 +12,7 @@ CACHE := $(or $(VIBECTL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vibectl)
 DENY  := $(CACHE)/tools/cargo-deny-0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help tools cluster-up cluster-down cluster-status images load fmt lint check test
+.PHONY: help tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ images: ## Build dist/images/*.tar; PROFILE=release (default) or dev
 
 load: images ## Build the images and import them into the cluster NAME
 	$(CLUSTER) load --name $(NAME) dist/images/*.tar
+
+definitions: ## Renew what is generated from the API types: crds/, the chart's copy, docs/api.md
+	cargo run --quiet --package vibectl-operator --bin crdgen
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -94,7 +94,8 @@ impl JsonSchema for Duration {
 pub struct ParseDurationError(String);
 
 const MAX_LENGTH: usize = 32;
-const PATTERN: &str = r"^([0-9]{1,9}(\.[0-9]{1,9})?(h|m|s|ms))+$";
+/// What a duration looks like, for the schema.
+pub(super) const PATTERN: &str = r"^([0-9]{1,9}(\.[0-9]{1,9})?(h|m|s|ms))+$";
 
 #[cfg(test)]
 mod tests {
