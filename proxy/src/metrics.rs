@@ -154,6 +154,7 @@ mod tests {
     fn the_documentation_names_every_metric_and_no_other() {
         let documentation = include_str!("../../docs/metrics.md");
         let rows = documentation.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let rows = rows.filter(|name| !name.starts_with("vibectl_operator_"));
         let text = Metrics::default().render();
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
 
