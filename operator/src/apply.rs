@@ -118,11 +118,25 @@ impl<'a> Applier<'a> {
                 return Ok(live);
             }
         }
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patched = self.api::<K>().patch(&name, &params, &Patch::Apply(&stamped)).await;
-        let applied = patched.map_err(Error::api("apply", described::<K>(&name)))?;
+        let applied =
+            self.write(&name, &stamped).await.map_err(Error::api("apply", described::<K>(&name)))?;
         self.writes += 1;
         Ok(Arc::new(applied))
+    }
+
+    /// A list is merged by its keys, so when somebody changed the key of our item (the port of a Service), an apply would have
+    /// both items, which can be invalid. A merge patch replaces the list.
+    async fn write<K: Child>(&self, name: &str, stamped: &serde_json::Value) -> kube::Result<K> {
+        let api = self.api::<K>();
+        let apply = PatchParams::apply(FIELD_MANAGER).force();
+        match api.patch(name, &apply, &Patch::Apply(stamped)).await {
+            Err(kube::Error::Api(status)) if status.is_invalid() => {
+                let merge =
+                    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+                api.patch(name, &merge, &Patch::Merge(stamped)).await
+            }
+            result => result,
+        }
     }
 
     /// An object that another controller owns is never touched, and neither is one that nobody owns: we did not make it.

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
 use super::*;
@@ -141,61 +140,4 @@ async fn the_config_of_an_older_template_goes_with_its_pods() {
     gone.apply(newer, &observed(&server), &BTreeSet::new()).await.unwrap();
 
     assert!(!server.observed().config_maps.contains_key(&old));
-}
-
-/// Against a real API server, which adds its defaults to everything: `KUBECONFIG=... cargo test -- --ignored real_api_server`.
-#[tokio::test]
-#[ignore = "needs an API server with a namespace `ai`"]
-async fn a_real_api_server_is_written_to_once() {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_default().await.unwrap();
-    for name in fixtures::ALL {
-        let proxy = fixtures::validated(name);
-        let prepared = fixtures::resources(name);
-        let mut first = Applier::new(&client, "ai", &proxy.uid);
-        first.apply(prepared.clone(), &Observed::default(), &BTreeSet::new()).await.unwrap();
-
-        let observed = listed(&client, &proxy.names.label_query()).await;
-        let mut second = Applier::new(&client, "ai", &proxy.uid);
-        second.apply(prepared, &observed, &BTreeSet::new()).await.unwrap();
-
-        assert!(first.writes() > 8, "{name}");
-        assert_eq!(second.writes(), 0, "{name}");
-        remove(&client, &observed).await;
-    }
-}
-
-async fn listed(client: &Client, labels: &str) -> Observed {
-    async fn kind<K: Child>(client: &Client, labels: &str) -> Kind<K> {
-        let list =
-            Api::<K>::namespaced(client.clone(), "ai").list(&ListParams::default().labels(labels)).await;
-        list.unwrap().into_iter().map(|object| (object.name_any(), Arc::new(object))).collect()
-    }
-    Observed {
-        service_accounts: kind(client, labels).await,
-        config_maps: kind(client, labels).await,
-        secrets: kind(client, labels).await,
-        services: kind(client, labels).await,
-        network_policies: kind(client, labels).await,
-        disruption_budgets: kind(client, labels).await,
-        deployments: kind(client, labels).await,
-    }
-}
-
-async fn remove(client: &Client, observed: &Observed) {
-    async fn kind<K: Child>(client: &Client, objects: &Kind<K>) {
-        for name in objects.keys() {
-            Api::<K>::namespaced(client.clone(), "ai")
-                .delete(name, &DeleteParams::background())
-                .await
-                .unwrap();
-        }
-    }
-    kind(client, &observed.service_accounts).await;
-    kind(client, &observed.config_maps).await;
-    kind(client, &observed.secrets).await;
-    kind(client, &observed.services).await;
-    kind(client, &observed.network_policies).await;
-    kind(client, &observed.disruption_budgets).await;
-    kind(client, &observed.deployments).await;
 }

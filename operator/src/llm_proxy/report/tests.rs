@@ -121,28 +121,3 @@ fn a_refused_spec_keeps_what_is_known_of_the_running_pods() {
     assert_eq!(reason(&status, ConditionType::CertificateReady), "Issued");
     assert_eq!(status.ready_replicas, 3);
 }
-
-#[tokio::test]
-#[ignore = "needs an API server with the definitions and a namespace `ai`"]
-async fn a_real_api_server_takes_the_status_once() {
-    use kube::api::{DeleteParams, PostParams};
-
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let client = Client::try_default().await.unwrap();
-    let proxies = Api::<LlmProxy>::namespaced(client.clone(), "ai");
-    let mut wanted = fixtures::proxy("providers");
-    wanted.metadata = kube::api::ObjectMeta { name: Some("reported".into()), ..Default::default() };
-    let mut proxy = proxies.create(&PostParams::default(), &wanted).await.unwrap();
-    proxy.metadata.namespace = Some("ai".to_owned());
-    let validated = fixtures::validated("providers");
-    let applied = deployment("providers", rolled_out(3));
-
-    let first = report(&proxy, &validated, &applied, &seen(), fixtures::now());
-    let wrote = write(&client, &proxy, &first).await.unwrap();
-    let stored = proxies.get("reported").await.unwrap();
-    let second = report(&stored, &validated, &applied, &seen(), fixtures::now());
-    let wrote_again = write(&client, &stored, &second).await.unwrap();
-    proxies.delete("reported", &DeleteParams::default()).await.unwrap();
-
-    assert_eq!((wrote, wrote_again), (true, false));
-}

@@ -203,7 +203,8 @@ pub(super) fn mounted(path: &str, key: &SecretKey, referenced: &Referenced) -> M
         }
         Lookup::Found(value) => (Some(value.clone()), None),
         Lookup::NoSecret => {
-            (None, unresolved(Reason::SecretNotFound, format!("Secret {secret:?} does not exist")))
+            let what = format!("Secret {secret:?} does not exist; its key {entry:?} is needed");
+            (None, unresolved(Reason::SecretNotFound, what))
         }
         Lookup::NoKey => {
             (None, unresolved(Reason::SecretKeyNotFound, format!("Secret {secret:?} has no key {entry:?}")))

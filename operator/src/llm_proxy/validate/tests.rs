@@ -132,7 +132,7 @@ fn a_missing_key_turns_off_its_provider_alone() {
         [
             (
                 Reason::SecretNotFound,
-                "spec.providers[0].openai.apiKey: Secret \"llama-key\" does not exist".to_owned()
+                "spec.providers[0].openai.apiKey: Secret \"llama-key\" does not exist; its key \"api-key\" is needed".to_owned()
             ),
             (
                 Reason::SecretKeyNotFound,
