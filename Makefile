@@ -12,10 +12,24 @@ CACHE := $(or $(VIBECTL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vibectl)
 DENY  := $(CACHE)/tools/cargo-deny-0.20.2
 
 .DEFAULT_GOAL := help
-.PHONY: help tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
+# Calls that `make bench` counts for each row; WRITE=1 puts the tables into docs/benchmarks.md.
+CALLS ?= 3000
+
+.PHONY: help demo demo-down bench tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
+
+demo: ## Show the whole idea: cluster, chart, a proxy, a token, calls (or your cluster, by KUBECONFIG)
+	cargo run --quiet --package vibectl-tests --bin demo
+
+demo-down: ## Take away what demo left running
+	cargo run --quiet --package vibectl-tests --bin demo -- down
+
+bench: ## Compare with the Python original in one run; WRITE=1 renews docs/benchmarks.md
+	cargo build --release --package vibectl-server --bin vibectl-server
+	cargo build --release --package vibectl-tests --bin bench
+	taskset -c 1 target/release/bench --calls $(CALLS) $(if $(WRITE),--write)
 
 tools: ## Build the tools that tests need: Kubernetes, helm (once; minutes)
 	$(CLUSTER) tools

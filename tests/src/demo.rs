@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cluster::{self, Name};
+use crate::cluster::{self, Layout, Name};
 use crate::images::{self, Built, Profile};
 use crate::install;
 use crate::progress::say;
@@ -72,7 +72,7 @@ pub fn down() -> Result<()> {
 }
 
 fn load(kubeconfig: &Path, images: &[Built]) -> Result<()> {
-    if std::env::var_os("KUBECONFIG").is_none() {
+    if kubeconfig == Layout::new(Name::Demo)?.kubeconfig() {
         let archives: Vec<PathBuf> = images.iter().map(|image| image.archive.clone()).collect();
         return cluster::load(Name::Demo, &archives);
     }

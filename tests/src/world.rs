@@ -17,12 +17,12 @@ use kube::api::ListParams;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use vibectl_operator::api::conditions::{ConditionType, is_true};
 use vibectl_operator::api::llm_proxy::LlmProxy;
 use vibectl_operator::api::proxy_token::ProxyToken;
 
-use crate::cluster::{self, Name};
+use crate::cluster::{self, Layout, Name};
 use crate::images::{self, Profile};
 use crate::{install, tools};
 
@@ -30,6 +30,15 @@ use crate::{install, tools};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 static INSTALLED: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// Tests share the operator; one that stops it has it alone.
+static OPERATOR: RwLock<()> = RwLock::const_new(());
+
+#[expect(dead_code, reason = "held, not read")]
+enum Share {
+    WithOthers(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
 
 /// A namespace, deleted at the end.
 pub struct World {
@@ -39,6 +48,7 @@ pub struct World {
     pub client: Client,
     /// Enforces the `restricted` Pod Security standard.
     pub namespace: String,
+    _share: Share,
 }
 
 impl World {
@@ -47,11 +57,23 @@ impl World {
     /// # Errors
     /// When any of it fails.
     pub async fn new(purpose: &str) -> Result<Self> {
+        Self::make(purpose, Share::WithOthers(OPERATOR.read().await)).await
+    }
+
+    /// The same for a test that stops the operator: no other test of this process runs meanwhile.
+    ///
+    /// # Errors
+    /// When any of it fails.
+    pub async fn alone(purpose: &str) -> Result<Self> {
+        Self::make(purpose, Share::Alone(OPERATOR.write().await)).await
+    }
+
+    async fn make(purpose: &str, share: Share) -> Result<Self> {
         let kubeconfig = INSTALLED.get_or_try_init(installed).await?.clone();
         let client = cluster::client_for_tests().await?;
         let namespace = format!("{purpose}-{}", std::process::id());
         install::restricted_namespace(&kubeconfig, &namespace)?;
-        Ok(Self { kubeconfig, client, namespace })
+        Ok(Self { kubeconfig, client, namespace, _share: share })
     }
 
     /// Objects of one kind in the namespace.
@@ -138,6 +160,24 @@ impl World {
         let pods = self.api::<Pod>().list(&of_proxy).await?;
         Ok(pods.items.into_iter().filter(is_serving).collect())
     }
+
+    /// Waits until at least one pod of the proxy serves.
+    ///
+    /// # Errors
+    /// After [`PATIENCE`].
+    pub async fn pods_serving(&self, proxy: &str) -> Result<Vec<Pod>> {
+        let started = std::time::Instant::now();
+        loop {
+            let pods = self.pods(proxy).await?;
+            if !pods.is_empty() {
+                return Ok(pods);
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("no pod of {proxy} serves");
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
 }
 
 impl Drop for World {
@@ -165,7 +205,7 @@ async fn installed() -> Result<PathBuf> {
 fn install_operator() -> Result<PathBuf> {
     let kubeconfig = cluster::kubeconfig_for_tests()?;
     let images = images::build(profile())?;
-    if std::env::var_os("KUBECONFIG").is_none() {
+    if kubeconfig == Layout::new(Name::Test)?.kubeconfig() {
         let archives: Vec<_> = images.iter().map(|image| image.archive.clone()).collect();
         cluster::load(Name::Test, &archives)?;
     }

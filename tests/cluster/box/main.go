@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const usage = "usage: box pause | serve ADDRESS | fetch URL | resolve NAME | print WORDS"
+const usage = "usage: box pause | serve ADDRESS | openai ADDRESS | fetch URL | resolve NAME | print WORDS"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -33,6 +33,8 @@ func run(command string, arguments []string) error {
 		return nil
 	case "serve":
 		return serve(argument)
+	case "openai":
+		return openai(argument)
 	case "fetch":
 		return fetch(argument)
 	case "resolve":

@@ -1,0 +1,15 @@
+//! The operator and the server of this tree on a real cluster, one file for each promise.
+
+mod bad_objects;
+mod certificates;
+mod drift;
+mod isolation;
+mod leaks;
+mod live_changes;
+mod objects;
+mod outage;
+mod quickstart;
+mod quiet;
+mod real_client;
+mod renewal;
+mod revocation;
