@@ -2,6 +2,8 @@
 
 mod findings;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
@@ -36,6 +38,8 @@ pub struct Seen {
     pub unreachable: Vec<String>,
     /// Pods that refused the newest content, with what they say.
     pub rejected: Vec<String>,
+    /// Providers that a ready pod does not use, with the reason.
+    pub providers_off: BTreeMap<String, String>,
     /// ProxyTokens that have a row.
     pub tokens: usize,
     /// Why the access table is held back, if it is.
@@ -70,7 +74,7 @@ pub fn report(
         certificate,
         ca_fingerprint: seen.ca_fingerprint.clone(),
         revision: seen.revision.clone(),
-        providers: validated.providers.iter().map(provider).collect(),
+        providers: validated.providers.iter().map(|known| provider(known, seen)).collect(),
     }
 }
 
@@ -175,14 +179,13 @@ fn certificate(
     }
 }
 
-fn provider(provider: &Provider) -> ProviderStatus {
+/// Off where something that it names is missing, or where a pod says so.
+fn provider(provider: &Provider, seen: &Seen) -> ProviderStatus {
     let missing: Vec<&Unresolved> = provider.unresolved().collect();
     let messages: Vec<&str> = missing.iter().map(|missing| missing.message.as_str()).collect();
-    ProviderStatus {
-        name: provider.name.clone(),
-        available: missing.is_empty(),
-        reason: (!messages.is_empty()).then(|| messages.join("; ")),
-    }
+    let reason = (!messages.is_empty()).then(|| messages.join("; "));
+    let reason = reason.or_else(|| seen.providers_off.get(&provider.name).cloned());
+    ProviderStatus { name: provider.name.clone(), available: reason.is_none(), reason }
 }
 
 fn selector(names: &ProxyNames) -> String {

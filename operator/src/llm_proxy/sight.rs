@@ -26,6 +26,7 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
         waiting: if wrote { Vec::new() } else { serving.iter().filter_map(|view| waiting(view)).collect() },
         rejected: serving.iter().flat_map(|view| rejected(view)).collect(),
         unreachable: serving.iter().filter_map(|view| unreachable(view)).collect(),
+        providers_off: serving.iter().rev().flat_map(|view| providers_off(view)).collect(),
         tokens: gathered.tokens,
         access_held: gathered.held.map(|held| {
             format!(
@@ -58,6 +59,11 @@ fn waiting(view: &PodView) -> Option<String> {
 fn rejected(view: &PodView) -> Vec<String> {
     let rejected = view.lag.iter().flat_map(|lag| &lag.rejected);
     rejected.map(|(part, why)| format!("{} ({part}): {why}", view.pod.name)).collect()
+}
+
+fn providers_off(view: &PodView) -> impl Iterator<Item = (String, String)> {
+    let told = view.report.iter().flat_map(|(report, _)| &report.providers);
+    told.filter(|state| !state.available).map(|state| (state.name.clone(), state.reason.clone()))
 }
 
 fn unreachable(view: &PodView) -> Option<String> {

@@ -83,6 +83,20 @@ fn missing_keys_are_named_and_only_a_proxy_without_any_provider_is_not_ready() {
 }
 
 #[test]
+fn a_provider_that_a_pod_does_not_use_is_not_available() {
+    let (proxy, validated) = (fixtures::proxy("providers"), fixtures::validated("providers"));
+    let name = validated.providers[0].name.clone();
+    let off = BTreeMap::from([(name, "no key".to_owned())]);
+    let seen = Seen { providers_off: off, ..seen() };
+
+    let status = report(&proxy, &validated, &deployment("providers", rolled_out(3)), &seen, fixtures::now());
+
+    assert_eq!(status.providers[0].reason.as_deref(), Some("no key"));
+    let available: Vec<_> = status.providers.iter().map(|provider| provider.available).collect();
+    assert_eq!(available, [false, true, true]);
+}
+
+#[test]
 fn each_trouble_has_its_reason() {
     let (proxy, validated) = (fixtures::proxy("providers"), fixtures::validated("providers"));
     let of = |status: DeploymentStatus, seen: &Seen| {
