@@ -85,3 +85,14 @@ fn conditions_are_merged_by_type() {
         assert_eq!(conditions["x-kubernetes-list-map-keys"], serde_json::json!(["type"]));
     }
 }
+
+/// An empty list would read as "none" to some and as "all" to others.
+#[test]
+fn lists_of_models_are_left_out_or_name_one() {
+    let [proxy, token] = [0, 1].map(|index| schema(&api::definitions()[index])["properties"]["spec"].clone());
+
+    let ceiling = &proxy["properties"]["access"]["properties"]["ceilings"]["properties"]["models"];
+    for models in [ceiling, &token["properties"]["models"]] {
+        assert_eq!(models["minItems"], 1);
+    }
+}

@@ -60,7 +60,7 @@ pub struct Ceilings {
     pub ttl: Option<Duration>,
     /// Models that may be called at all, by name or alias. Left out: all of the proxy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 128)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 128)))]
     pub models: Option<Vec<String>>,
     /// Limits of each token, and of all tokens of one namespace together. Counted by each replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
