@@ -20,8 +20,8 @@ pub mod table;
 
 pub use self::{
     departures::Departures,
-    judge::{Refusal, judge},
-    table::{Table, Tokens},
+    judge::{Granted, Refusal, judge},
+    table::{Lives, Table, Tokens},
 };
 
 /// The access table of this LlmProxy as it should be now. The caches must be complete.

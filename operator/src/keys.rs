@@ -13,6 +13,7 @@ use vibectl_pki::{CaError, IssueError};
 use vibectl_token::KeyError;
 
 use crate::{
+    access::Lives,
     api::LlmProxy,
     context::Context,
     keys::{fleet_identity::FleetIdentity, signing::Signing},
@@ -79,10 +80,11 @@ impl From<kube::Error> for KeysError {
     }
 }
 
-/// The keys of this LlmProxy: made where there are none, moved on in their life where that is due.
-pub async fn for_proxy(context: &Context, proxy: &LlmProxy) -> Result<ProxyKeys, KeysError> {
+/// The keys of this LlmProxy: made where there are none, moved on in their life where that is due. They last as long as
+/// its credentials need them.
+pub async fn for_proxy(context: &Context, proxy: &LlmProxy, lives: &Lives) -> Result<ProxyKeys, KeysError> {
     let uid = proxy.uid().ok_or(KeysError::NoIdentity)?;
-    let signing = signing::advance(context, proxy, &uid).await?;
+    let signing = signing::advance(context, proxy, &uid, lives).await?;
     let authority = fleet_ca::ensure(context).await?;
     let fleet = fleet_identity::of(context, proxy, &uid, &authority)?;
     Ok(ProxyKeys { signing, fleet })

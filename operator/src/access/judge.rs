@@ -42,6 +42,8 @@ pub enum Refusal {
 pub struct Granted {
     /// Its row.
     pub row: Row,
+    /// Life of its credentials, in seconds.
+    pub ttl: i64,
     /// What it asked for beyond the proxy's ceilings and did not get, as field names.
     pub cut: Vec<&'static str>,
 }
@@ -73,6 +75,7 @@ pub fn judge(
         ("spec.limits", cuts(&asked, &limits)),
         ("spec.ttl", ceilings.ttl.is_some_and(|ttl| token.spec.ttl > ttl)),
     ];
+    let ttl = ceilings.ttl.map_or(token.spec.ttl, |ceiling| ceiling.min(token.spec.ttl));
     let row = Row {
         uid,
         subject: format!("{namespace}/{}", token.name_any()),
@@ -82,7 +85,8 @@ pub fn judge(
         limits,
         min_iat: min_iat(token),
     };
-    Ok(Granted { row, cut: cut.into_iter().filter(|(_, was)| *was).map(|(field, _)| field).collect() })
+    let ttl = i64::try_from(ttl.as_secs_ceil()).unwrap_or(i64::MAX);
+    Ok(Granted { row, ttl, cut: cut.into_iter().filter(|(_, was)| *was).map(|(field, _)| field).collect() })
 }
 
 /// Whether this LlmProxy allows ProxyTokens of this namespace.
@@ -231,6 +235,7 @@ mod tests {
         assert_eq!(granted.row.limits.max_requests_per_minute, Some(10));
         assert_eq!(granted.row.limits.request_timeout_seconds, Some(30));
         assert_eq!(granted.cut, ["spec.models", "spec.limits", "spec.ttl"]);
+        assert_eq!((granted.ttl, modest.ttl), (24 * 3600, 3600));
         assert_eq!(modest.row.models, Some(vec!["small".to_owned()]));
         assert!(modest.cut.is_empty());
     }

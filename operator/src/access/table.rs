@@ -44,6 +44,26 @@ pub struct Table {
     pub shards: [Vec<u8>; SHARDS],
     /// Rows that are kept although their ProxyTokens are not there.
     pub held: Option<Held>,
+    /// How long keys that sign are needed.
+    pub lives: Lives,
+}
+
+/// Lives of the credentials of all ProxyTokens of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lives {
+    /// The longest that a new one gets, in seconds. Who has no row gets none, whatever is asked for.
+    pub longest: i64,
+    /// When the last one that was issued ends, seconds since 1970. Those without a row now count: they may come back.
+    pub last_end: i64,
+    /// Every ProxyToken is known, so that nothing else can be good.
+    pub complete: bool,
+}
+
+impl Lives {
+    /// No credential that is good, or is issued now, ends later; `None` when that cannot be told.
+    pub fn covered_until(&self, now: i64) -> Option<i64> {
+        self.complete.then(|| self.last_end.max(now.saturating_add(self.longest)))
+    }
 }
 
 /// How much of a table is held.
@@ -65,9 +85,12 @@ impl Table {
 /// The table of this LlmProxy.
 pub fn build(proxy: &LlmProxy, tokens: &Tokens<'_>) -> Result<Table, EncodeError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
+    let mut lives = Lives::default();
     for token in tokens.present {
         let labels = (tokens.labels)(&token.namespace().unwrap_or_default());
+        lives.last_end = lives.last_end.max(last_end(token));
         if let Ok(granted) = judge(proxy, token, labels.as_ref()) {
+            lives.longest = lives.longest.max(granted.ttl);
             rows.insert(granted.row.uid.clone(), granted.row);
         }
     }
@@ -78,9 +101,10 @@ pub fn build(proxy: &LlmProxy, tokens: &Tokens<'_>) -> Result<Table, EncodeError
         }
     }
     let held = hold(&mut rows, tokens);
+    lives.complete = held.is_none() && *tokens.gaps == Gaps::default();
     let shards = encode_shards(rows.values())?;
     let rows = rows.into_iter().map(|(uid, row)| (uid, Arc::new(row))).collect();
-    Ok(Table { rows, shards, held })
+    Ok(Table { rows, shards, held, lives })
 }
 
 /// Puts rows back that have gone for no reason that was seen, when they are more than half of the table.
@@ -100,6 +124,13 @@ fn hold(rows: &mut BTreeMap<String, Row>, tokens: &Tokens<'_>) -> Option<Held> {
     }
     rows.extend(unexplained.into_iter().map(|row| (row.uid.clone(), row)));
     Some(held)
+}
+
+/// When the last credential of this ProxyToken ends.
+fn last_end(token: &ProxyToken) -> i64 {
+    let status = token.status.as_ref();
+    let ends = status.map(|status| [&status.expires_at, &status.earlier_until]);
+    ends.into_iter().flatten().flatten().map(|end| end.0.as_second()).max().unwrap_or_default()
 }
 
 fn unreadable(gaps: &Gaps, row: &Row) -> bool {
@@ -185,6 +216,32 @@ mod tests {
         assert!(!table.rows.contains_key("uid-0"), "suspending works while the table is held");
         assert!(table.rows.contains_key("uid-99"), "so does a new token");
         assert_eq!(table.rows.len(), 20);
+        assert_eq!(table.lives.covered_until(0), None, "their credentials may be good yet");
+    }
+
+    #[test]
+    fn only_what_is_granted_or_was_issued_needs_keys() {
+        let token = |ttl: &str, namespace: &str, suspended: bool, end: Option<&str>| {
+            let object = json!({
+                "apiVersion": "vibectl.dev/v1alpha1", "kind": "ProxyToken",
+                "metadata": {"name": ttl, "namespace": namespace, "uid": ttl},
+                "spec": {"proxyRef": {"name": "team", "namespace": "ai"}, "ttl": ttl, "suspended": suspended},
+                "status": {"expiresAt": end},
+            });
+            Arc::new(serde_json::from_value(object).unwrap())
+        };
+        let mut proxy = proxy();
+        proxy.spec.access = serde_json::from_value(json!({"ceilings": {"ttl": "2h"}})).unwrap();
+        let (gaps, none) = (Gaps::default(), BTreeMap::new());
+        let lives = |present: &[Arc<ProxyToken>]| build(&proxy, &input(present, &gaps, &none)).unwrap().lives;
+
+        let refused = lives(&[token("87600h", "other", false, None), token("50h", "ai", true, None)]);
+        let cut = lives(&[token("72h", "ai", false, None), token("1h", "ai", false, None)]);
+        let issued = lives(&[token("50h", "ai", true, Some("1970-01-01T10:00:00Z"))]);
+
+        assert_eq!(refused, Lives { longest: 0, last_end: 0, complete: true });
+        assert_eq!(cut.longest, 7200);
+        assert_eq!((issued.covered_until(5), issued.longest), (Some(36_000), 0));
     }
 
     #[test]
@@ -219,5 +276,6 @@ mod tests {
         assert_eq!(whole.rows.len(), 2);
         assert_eq!(one.rows.keys().collect::<Vec<_>>(), ["uid-1"]);
         assert!(whole.held.is_none() && one.held.is_none());
+        assert_eq!([whole, one].map(|table| table.lives.covered_until(0)), [None, None]);
     }
 }

@@ -122,6 +122,9 @@ pub struct ProxyTokenStatus {
     /// When it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// Until when an earlier one is good, where that is later: its life was longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_until: Option<Time>,
     /// When the next one is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renews_at: Option<Time>,

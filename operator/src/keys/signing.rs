@@ -2,10 +2,7 @@
 //!
 //! Data: `ring.json` says where each key is in its life, `KID.pem` holds the key itself.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::ResourceExt;
@@ -19,7 +16,8 @@ use super::{
     own_secret::{self, Data},
 };
 use crate::{
-    api::{LlmProxy, ProxyToken, access::SigningAlgorithm},
+    access::Lives,
+    api::{LlmProxy, access::SigningAlgorithm},
     context::Context,
     fleet::pods,
     names::{PROXY_ANNOTATION, PROXY_UID_LABEL, signing_secret},
@@ -80,16 +78,23 @@ pub fn cached(context: &Context, proxy_uid: &str) -> Result<Option<Signing>, Key
 }
 
 /// Makes every step that is due. The ring is written down after each, before the next.
-pub(super) async fn advance(context: &Context, proxy: &LlmProxy, uid: &str) -> Result<Signing, KeysError> {
-    let policy = policy(context, proxy);
+pub(super) async fn advance(
+    context: &Context,
+    proxy: &LlmProxy,
+    uid: &str,
+    lives: &Lives,
+) -> Result<Signing, KeysError> {
+    let policy = policy(proxy, lives);
     let mut secret = match own_secret::read(context, &signing_secret(uid)).await? {
         Some(secret) => secret.as_ref().clone(),
         None => create(context, proxy, uid, &policy).await?,
     };
     let mut signing = Signing::from_secret(&secret)?;
     for _ in 0..MAX_STEPS {
+        let now = context.now().as_second();
         let observed = Observed {
-            now: context.now().as_second(),
+            now,
+            covered_until: lives.covered_until(now),
             acknowledged: acknowledged(context, proxy, uid, &signing),
         };
         let data = match signing.ring.advance(&policy, observed) {
@@ -147,28 +152,17 @@ fn acknowledged(context: &Context, proxy: &LlmProxy, uid: &str, signing: &Signin
     context.fleet.grants(uid, &serving, |grants| grants.keys == published)
 }
 
-fn policy(context: &Context, proxy: &LlmProxy) -> Policy {
+fn policy(proxy: &LlmProxy, lives: &Lives) -> Policy {
     let keys = &proxy.spec.access.keys;
-    let tokens = context.stores.tokens.filter(|token| names_proxy(token, proxy));
-    let longest = tokens.iter().map(|token| Duration::from(token.spec.ttl)).max().unwrap_or_default();
     Policy {
         algorithm: match keys.algorithm {
             SigningAlgorithm::Es256 => Algorithm::Es256,
             SigningAlgorithm::EdDsa => Algorithm::EdDsa,
             SigningAlgorithm::Rs256 => Algorithm::Rs256,
         },
-        rotate_every: seconds(keys.rotate_every.into()),
-        longest_ttl: seconds(longest),
+        rotate_every: i64::try_from(keys.rotate_every.as_secs_ceil()).unwrap_or(i64::MAX),
+        longest_ttl: lives.longest,
     }
-}
-
-fn names_proxy(token: &ProxyToken, proxy: &LlmProxy) -> bool {
-    let namespace = token.spec.proxy_ref.namespace.clone().or_else(|| token.namespace());
-    token.spec.proxy_ref.name == proxy.name_any() && namespace == proxy.namespace()
-}
-
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn entry(kid: &str) -> String {
@@ -191,7 +185,8 @@ pub(crate) mod tests {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let policy = Policy { algorithm: Algorithm::Es256, rotate_every: 86_400, longest_ttl };
         let mut ring = Ring::default().prepare(key.kid(), Algorithm::Es256);
-        while let Step::Write(next) = ring.advance(&policy, Observed { now: 0, acknowledged: true }) {
+        let observed = Observed { now: 0, acknowledged: true, covered_until: None };
+        while let Step::Write(next) = ring.advance(&policy, observed) {
             ring = next;
         }
         assert!(matches!(ring.keys()[0].stage, Stage::Active { .. }));

@@ -36,8 +36,8 @@ pub async fn gather(
     proxy: &LlmProxy,
     validated: &ValidatedProxy,
 ) -> Result<Gathered, Error> {
-    let keys = keys::for_proxy(context, proxy).await?;
     let table = access::of(context, proxy)?;
+    let keys = keys::for_proxy(context, proxy, &table.lives).await?;
     let authority = private_authority(context, validated)?;
     let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
     let authority_due = authority.as_ref().and_then(|authority| authority.due);

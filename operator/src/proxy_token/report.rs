@@ -17,6 +17,7 @@ use super::{
     validate::{Accepted, Refused},
 };
 use crate::{
+    access::judge::min_iat,
     api::{
         ProxyToken, ProxyTokenStatus,
         conditions::{ConditionType, Finding, Reason, find, merge},
@@ -118,6 +119,7 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
         Some(_) => settle(before.usage.as_ref(), &uid, &Counted::of(&found.views)),
         None => before.usage.clone(),
     };
+    let earlier_until = issuance.as_ref().and_then(|issuance| earlier_until(token, issuance));
     ProxyTokenStatus {
         observed_generation: generation,
         conditions: merge(
@@ -130,9 +132,18 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
         key_id: issuance.as_ref().map(|issuance| issuance.kid.clone()),
         issued_at: issuance.as_ref().and_then(|issuance| time(issuance.iat)),
         expires_at: issuance.as_ref().and_then(|issuance| time(issuance.exp)),
+        earlier_until,
         renews_at: issuance.as_ref().and_then(|issuance| time(renew_at(issuance.iat, issuance.exp, &uid))),
         usage,
     }
+}
+
+/// The end of what was issued before this one, where that is later and nobody revoked it: its key is kept so long.
+fn earlier_until(token: &ProxyToken, issuance: &Issuance) -> Option<Time> {
+    let before = token.status.as_ref()?;
+    let revoked = recorded(token).is_some_and(|former| former.iat < min_iat(token));
+    let ends = [&before.expires_at, &before.earlier_until].into_iter().flatten();
+    ends.max().filter(|end| !revoked && end.0.as_second() > issuance.exp).cloned()
 }
 
 /// Writes the status where it differs, and tells an Event where the ProxyToken has become ready or not.

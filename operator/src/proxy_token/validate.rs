@@ -2,7 +2,7 @@
 
 use super::dereference::Found;
 use crate::{
-    access::{self, Refusal, judge},
+    access::{self, Granted, Refusal, judge},
     api::{ProxyToken, conditions::Reason},
 };
 
@@ -46,15 +46,7 @@ pub fn validate(token: &ProxyToken, found: &Found) -> Verdict {
     }
     let Some(proxy) = &found.proxy else { return Verdict::Refused(no_proxy(token)) };
     match judge(proxy, token, found.labels.as_ref()) {
-        Ok(granted) => {
-            let ceiling = proxy.spec.access.ceilings.as_ref().and_then(|ceilings| ceilings.ttl);
-            let ttl = ceiling.map_or(token.spec.ttl, |ceiling| ceiling.min(token.spec.ttl));
-            Verdict::Granted(Accepted {
-                ttl: i64::try_from(ttl.as_secs_ceil()).unwrap_or(i64::MAX),
-                min_iat: granted.row.min_iat,
-                cut: granted.cut,
-            })
-        }
+        Ok(Granted { row, ttl, cut }) => Verdict::Granted(Accepted { ttl, min_iat: row.min_iat, cut }),
         Err(refusal) => Verdict::Refused(refused(token, refusal)),
     }
 }

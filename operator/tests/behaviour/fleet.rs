@@ -10,6 +10,7 @@ use tonic::{
     transport::{Certificate, Identity, Server, ServerTlsConfig},
 };
 use vibectl_operator::{
+    access::Lives,
     fleet::client::{FleetClient, FleetError},
     keys,
 };
@@ -41,7 +42,7 @@ async fn pod(world: &World) -> u16 {
 
 /// The identity that the operator made for the fleet port of the LlmProxy.
 pub(crate) async fn server_tls(world: &World) -> ServerTlsConfig {
-    let keys = keys::for_proxy(&world.context(), &world.proxy_object()).await.unwrap();
+    let keys = keys::for_proxy(&world.context(), &world.proxy_object(), &Lives::default()).await.unwrap();
     let text = |key: &str| String::from_utf8(keys.fleet.data[key].0.clone()).unwrap();
     ServerTlsConfig::new()
         .identity(Identity::from_pem(text("tls.crt"), text("tls.key")))

@@ -1,7 +1,10 @@
 //! Keys in the operator's namespace, against an API server in memory.
 
 use serde_json::json;
-use vibectl_operator::keys::{self, KeysError, sweep::sweep};
+use vibectl_operator::{
+    access::{self, Lives},
+    keys::{self, KeysError, sweep::sweep},
+};
 
 use super::world::{LLM_PROXIES, SIGNING, World};
 
@@ -11,10 +14,10 @@ async fn two_leaders_cannot_make_two_sets_of_keys() {
     let (one, other) = (world.context(), world.context());
     let proxy = world.proxy_object();
 
-    keys::for_proxy(&one, &proxy).await.unwrap();
+    keys::for_proxy(&one, &proxy, &Lives::default()).await.unwrap();
     let made = world.api.get(SIGNING).unwrap();
     // The other one's caches are empty: it reads what there is before it makes anything.
-    keys::for_proxy(&other, &proxy).await.unwrap();
+    keys::for_proxy(&other, &proxy, &Lives::default()).await.unwrap();
 
     assert_eq!(world.api.get(SIGNING).unwrap()["data"], made["data"]);
 }
@@ -39,13 +42,14 @@ async fn a_leader_with_an_old_cache_gets_a_conflict_and_changes_nothing() {
         client: behind.client.clone(),
         settings: behind.settings.clone(),
         fleet: behind.fleet.clone(),
-        departures: vibectl_operator::access::Departures::default(),
+        departures: access::Departures::default(),
         events: behind.events.clone(),
         metrics: behind.metrics.clone(),
         triggers: behind.triggers.clone(),
         clock: behind.clock.clone(),
     };
-    let result = keys::for_proxy(&context, &world.proxy_object()).await;
+    let lives = access::of(&context, &world.proxy_object()).unwrap().lives;
+    let result = keys::for_proxy(&context, &world.proxy_object(), &lives).await;
 
     assert!(matches!(result, Err(KeysError::Conflict)), "{result:?}");
     assert_eq!(world.api.get(SIGNING).unwrap(), made);
@@ -111,4 +115,58 @@ async fn keys_of_an_llm_proxy_made_again_under_the_same_name_are_swept() {
 
     assert_eq!(sweep(&world.context()).await.unwrap(), 1);
     assert!(world.api.get(SIGNING).is_none());
+}
+
+#[tokio::test]
+async fn a_token_that_gets_no_access_keeps_no_key() {
+    let world = World::new();
+    world.pod("pod-1");
+    world.token("ai", "alice", json!({"ttl": "1h"}));
+    world.token("elsewhere", "mallory", json!({"ttl": "87600h"}));
+    world.token("ai", "idle", json!({"ttl": "87600h", "suspended": true}));
+    world.proxy(json!({"access": {"keys": {"rotateEvery": "24h"}}}));
+    let published = async || {
+        let revision = world.serve().await;
+        world.report("pod-1", "i1", &revision, 0);
+        world.serve().await;
+        keys::signing::cached(&world.context(), super::world::PROXY_UID).unwrap().unwrap().published().len()
+    };
+    assert_eq!(published().await, 1);
+
+    world.pass(24 * 3600);
+    assert_eq!(published().await, 2);
+
+    world.pass(3600 + 60);
+    assert_eq!(published().await, 1, "everything that it signed has ended");
+}
+
+#[tokio::test]
+async fn a_key_stays_for_an_earlier_credential_with_a_longer_life_until_its_token_is_deleted() {
+    let world = World::new();
+    world.pod("pod-1");
+    world.token("ai", "alice", json!({"ttl": "720h"}));
+    world.token("ai", "bob", json!({"ttl": "1h"}));
+    world.proxy(json!({"access": {"keys": {"rotateEvery": "24h"}}}));
+    let published = async || {
+        let revision = world.serve().await;
+        world.report("pod-1", "i1", &revision, 0);
+        world.serve().await;
+        keys::signing::cached(&world.context(), super::world::PROXY_UID).unwrap().unwrap().published().len()
+    };
+    published().await;
+    world.settle().await;
+    let end = world.status("ai", "alice")["expiresAt"].clone();
+
+    world.token("ai", "alice", json!({"ttl": "1h"}));
+    world.settle().await;
+    assert_eq!(world.status("ai", "alice")["earlierUntil"], end);
+    world.pass(24 * 3600);
+    published().await;
+    world.pass(3600 + 60);
+    assert_eq!(published().await, 2, "what alice had before is still good");
+
+    world.api.remove("/apis/vibectl.dev/v1alpha1/namespaces/ai/proxytokens/alice");
+    published().await;
+    world.pass(3600 + 60);
+    assert_eq!(published().await, 1);
 }

@@ -161,8 +161,8 @@ impl World {
     pub(crate) async fn serve(&self) -> String {
         let context = self.context();
         let proxy = context.stores.proxies.get("ai", "team").unwrap();
-        let keys = keys::for_proxy(&context, &proxy).await.unwrap();
         let table = access::of(&context, &proxy).unwrap();
+        let keys = keys::for_proxy(&context, &proxy, &table.lives).await.unwrap();
         let published = keys.signing.published();
         let revision = format!("{} rows, keys {published:?}", table.rows.len());
         let parts = BTreeMap::from([(Part::Access, revision.clone())]);

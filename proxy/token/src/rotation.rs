@@ -69,6 +69,8 @@ pub struct Observed {
     pub now: i64,
     /// Every ready verifier has exactly [`Ring::published`] of this ring in force.
     pub acknowledged: bool,
+    /// No token that is good, or may be signed now, ends later than this; `None` when that cannot be told.
+    pub covered_until: Option<i64>,
 }
 
 /// What is to be done next.
@@ -123,6 +125,7 @@ impl Ring {
         let stepped = self
             .publish()
             .or_else(|| self.activate(policy, observed))
+            .or_else(|| self.shorten(observed.covered_until))
             .or_else(|| self.remove_retired(observed.now))
             .or_else(|| self.remember_ttl(policy.longest_ttl));
         match stepped {
@@ -152,10 +155,23 @@ impl Ring {
         if let Some(former) = self.active()
             && let Some(key) = ring.keys.iter_mut().find(|key| key.kid == former.kid)
         {
-            let until = observed.now.saturating_add(key.longest_ttl).saturating_add(LEEWAY_SECONDS);
-            key.stage = Stage::Retiring { until };
+            let longest = observed.now.saturating_add(key.longest_ttl);
+            let until = observed.covered_until.map_or(longest, |covered| covered.min(longest));
+            key.stage = Stage::Retiring { until: until.saturating_add(LEEWAY_SECONDS) };
         }
         Some(ring)
+    }
+
+    /// Long tokens that are gone keep no key. All keys at once: this is the same for each.
+    fn shorten(&self, covered_until: Option<i64>) -> Option<Self> {
+        let bound = covered_until?.saturating_add(LEEWAY_SECONDS);
+        let mut ring = self.clone();
+        for key in &mut ring.keys {
+            if let Stage::Retiring { until } = &mut key.stage {
+                *until = bound.min(*until);
+            }
+        }
+        (ring != *self).then_some(ring)
     }
 
     fn remove_retired(&self, now: i64) -> Option<Self> {

@@ -16,6 +16,7 @@ struct World {
     made: u32,
     verifiers: Vec<BTreeSet<String>>,
     tokens: Vec<(String, i64)>,
+    informed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -27,14 +28,23 @@ enum Event {
     Ttl(i64),
     RotateEvery(i64),
     Algorithm(Algorithm),
+    Informed(bool),
+    Forget,
 }
 
 impl World {
     /// With the first key in force everywhere.
     fn settled(verifiers: usize) -> Self {
         let verifiers = vec![BTreeSet::new(); verifiers];
-        let mut world =
-            Self { now: 0, ring: Ring::default(), policy: POLICY, made: 0, verifiers, tokens: Vec::new() };
+        let mut world = Self {
+            now: 0,
+            ring: Ring::default(),
+            policy: POLICY,
+            made: 0,
+            verifiers,
+            tokens: Vec::new(),
+            informed: false,
+        };
         for _ in 0..4 {
             world.operator();
         }
@@ -50,7 +60,13 @@ impl World {
 
     fn step(&self) -> Step {
         let acknowledged = self.verifiers.iter().all(|keys| *keys == self.published());
-        self.ring.advance(&self.policy, Observed { now: self.now, acknowledged })
+        let covered_until = self.informed.then(|| self.covered_until());
+        self.ring.advance(&self.policy, Observed { now: self.now, acknowledged, covered_until })
+    }
+
+    fn covered_until(&self) -> i64 {
+        let last = self.tokens.iter().map(|(_, end)| *end).max().unwrap_or_default();
+        last.max(self.now + self.policy.longest_ttl)
     }
 
     fn operator(&mut self) -> bool {
@@ -90,6 +106,8 @@ impl World {
             Event::Ttl(ttl) => self.policy.longest_ttl = *ttl,
             Event::RotateEvery(seconds) => self.policy.rotate_every = *seconds,
             Event::Algorithm(algorithm) => self.policy.algorithm = *algorithm,
+            Event::Informed(informed) => self.informed = *informed,
+            Event::Forget => self.tokens.clear(),
         }
     }
 
@@ -108,6 +126,8 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Mint),
         1 => (10_i64..3000).prop_map(Event::Ttl),
         1 => (10_i64..2000).prop_map(Event::RotateEvery),
+        1 => any::<bool>().prop_map(Event::Informed),
+        1 => Just(Event::Forget),
         1 => prop::sample::select(vec![Algorithm::Es256, Algorithm::EdDsa]).prop_map(Event::Algorithm),
     ]
 }
@@ -188,6 +208,28 @@ fn a_shorter_ttl_does_not_shorten_the_life_of_a_retiring_key() {
     while world.operator() {}
 
     assert_eq!(world.ring.keys()[0].stage, Stage::Retiring { until: 1000 + 5000 + LEEWAY_SECONDS });
+}
+
+#[test]
+fn a_retiring_key_goes_with_the_last_token_that_may_need_it() {
+    let mut world = World::settled(1);
+    world.informed = true;
+    world.policy.longest_ttl = 5000;
+    while world.operator() {}
+    world.mint();
+    world.policy.longest_ttl = 60;
+    world.now = 1000;
+    while world.operator() {}
+    world.refresh(0);
+    while world.operator() {}
+    assert_eq!(world.ring.keys()[0].stage, Stage::Retiring { until: 5000 + LEEWAY_SECONDS });
+
+    // Deleted: nothing accepts it any more.
+    world.tokens.clear();
+    while world.operator() {}
+
+    assert_eq!(world.ring.keys()[0].stage, Stage::Retiring { until: 1060 + LEEWAY_SECONDS });
+    assert!(!world.operator(), "at rest nothing is written");
 }
 
 #[test]
