@@ -43,6 +43,11 @@ pub fn serving(pods: &[ProxyPod]) -> impl Iterator<Item = &ProxyPod> {
     pods.iter().filter(|pod| pod.ready && !pod.terminating)
 }
 
+/// Whether this pod is ready and stays.
+pub fn serves(pod: &Pod) -> bool {
+    living(pod).is_some_and(|pod| serving(&[pod]).next().is_some())
+}
+
 fn living(pod: &Pod) -> Option<ProxyPod> {
     let status = pod.status.clone().unwrap_or_default();
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {

@@ -23,7 +23,10 @@ use crate::{
         conditions::{ConditionType, Finding, Reason, find, merge},
     },
     context::Context,
-    fleet::usage::{Counted, settle},
+    fleet::{
+        pods,
+        usage::{Counted, settle},
+    },
     names::STATUS_FIELD_MANAGER,
     runtime::controller::Done,
 };
@@ -124,7 +127,7 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
         observed_generation: generation,
         conditions: merge(
             &before.conditions,
-            vec![story.accepted.clone(), story.ready.clone()],
+            vec![story.accepted.clone(), usable(&story.ready, found)],
             generation,
             now,
         ),
@@ -135,6 +138,18 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
         earlier_until,
         renews_at: issuance.as_ref().and_then(|issuance| time(renew_at(issuance.iat, issuance.exp, &uid))),
         usage,
+    }
+}
+
+/// A credential that nobody answers to is not ready for use, however good it is.
+fn usable(ready: &Finding, found: &Found) -> Finding {
+    let hinges_on_pods = matches!(ready.reason, Reason::Issued | Reason::WaitingForReplicas);
+    match &found.proxy {
+        Some(proxy) if hinges_on_pods && pods::serving(&found.pods).next().is_none() => {
+            let message = format!("no pod of LlmProxy {} is ready", proxy.name_any());
+            Finding::no(ConditionType::Ready, Reason::NoReadyReplicas, message)
+        }
+        _ => ready.clone(),
     }
 }
 
@@ -179,7 +194,7 @@ async fn tell(context: &Context, token: &ProxyToken, wanted: &ProxyTokenStatus) 
     if before.is_some_and(|before| (&before.status, &before.reason) == (&now.status, &now.reason)) {
         return;
     }
-    let passing = [Reason::WaitingForReplicas, Reason::Pending].map(Reason::as_str);
+    let passing = [Reason::WaitingForReplicas, Reason::Pending, Reason::NoReadyReplicas].map(Reason::as_str);
     if now.status == "True" || now.reason == Reason::Suspended.as_str() {
         context.events.normal(token, &now.reason, now.message.clone()).await;
     } else if !passing.contains(&now.reason.as_str()) {

@@ -24,6 +24,7 @@ use crate::{
         conditions::{ConditionType, is_true},
     },
     context::{Context, Writers, cache::Cache},
+    fleet::pods,
     names::{MANAGED_SELECTOR, PROXY_ANNOTATION, PROXY_LABEL, ProxyNames},
 };
 
@@ -266,8 +267,17 @@ fn pod_changed(context: &Context, change: &Change<'_, Pod>) {
     let Some(name) = pod.labels().get(PROXY_LABEL) else { return };
     let namespace = pod.namespace().unwrap_or_default();
     context.triggers.proxy(&namespace, name);
-    if let Some(uid) = context.stores.proxies.get(&namespace, name).and_then(|proxy| proxy.uid()) {
+    let Some(proxy) = context.stores.proxies.get(&namespace, name) else { return };
+    if let Some(uid) = proxy.uid() {
         context.fleet.attend(&uid);
+    }
+    // The first pod that is ready, or the last: tokens become usable, or stop being so.
+    let before = context.stores.pods.get(&namespace, &pod.name_any());
+    let served = before.is_some_and(|before| pods::serves(&before));
+    let serves = matches!(change, Change::Present(_)) && pods::serves(pod);
+    let known = pods::of(&context.stores, &proxy);
+    if served != serves && !pods::serving(&known).any(|other| other.name != pod.name_any()) {
+        tell_tokens(context, &namespace, &proxy.name_any());
     }
 }
 

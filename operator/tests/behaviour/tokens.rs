@@ -101,6 +101,46 @@ async fn after_ten_seconds_it_goes_on_with_a_condition() {
 }
 
 #[tokio::test]
+async fn without_a_ready_pod_the_secret_is_written_but_nothing_is_ready() {
+    let world = World::new();
+    world.token("ai", "alice", json!({"ttl": "1h"}));
+    world.serve().await;
+    world.settle().await;
+    let token = world.secret("alice", "token");
+    assert!(token.is_some());
+    let (status, reason, message) = world.condition("ai", "alice", ConditionType::Ready);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "NoReadyReplicas"));
+    assert_eq!(message, "no pod of LlmProxy team is ready");
+    world.reconcile("ai", "alice").await;
+    assert_eq!(world.api.take_writes(), Vec::<String>::new());
+
+    world.pod("pod-1");
+    let revision = world.serve().await;
+    world.report("pod-1", "i1", &revision, 0);
+    world.settle().await;
+    assert_eq!(world.condition("ai", "alice", ConditionType::Ready).0, "True");
+
+    world.api.remove("/api/v1/namespaces/ai/pods/pod-1");
+    world.settle().await;
+    assert_eq!(world.condition("ai", "alice", ConditionType::Ready).1, "NoReadyReplicas");
+    assert_eq!(world.secret("alice", "token"), token, "the credential itself is as good as before");
+}
+
+#[tokio::test]
+async fn a_rolling_update_leaves_a_token_ready() {
+    let world = served().await;
+    world.settle().await;
+
+    world.pod("pod-2");
+    world.reconcile("ai", "alice").await;
+    world.api.remove("/api/v1/namespaces/ai/pods/pod-1");
+    world.reconcile("ai", "alice").await;
+
+    assert_eq!(world.condition("ai", "alice", ConditionType::Ready).0, "True");
+    assert_eq!(world.api.take_writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_secret_of_somebody_else_is_left_alone() {
     let world = served().await;
     let foreign = json!({
