@@ -26,10 +26,13 @@ demo: ## Show the whole idea: cluster, chart, a proxy, a token, calls (or your c
 demo-down: ## Take away what demo left running
 	cargo run --quiet --package vibectl-tests --bin demo -- down
 
-bench: ## Compare with the Python original in one run; WRITE=1 renews docs/benchmarks.md
-	cargo build --release --package vibectl-server --bin vibectl-server
+bench: images ## Compare with the Python original in one run; WRITE=1 renews docs/benchmarks.md
 	cargo build --release --package vibectl-tests --bin bench
-	taskset -c 1 target/release/bench --calls $(CALLS) $(if $(WRITE),--write)
+	taskset -c 1 target/release/bench --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server \
+		--calls $(CALLS) $(if $(WRITE),--write)
+
+advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
+	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
 
 tools: ## Build the tools that tests need: Kubernetes, helm (once; minutes)
 	$(CLUSTER) tools

@@ -41,7 +41,7 @@ impl Echo {
     }
 
     pub(super) async fn complete(&self, request: &ModelRequest) -> Result<Completion, ProviderError> {
-        sleep(milliseconds(self.config.delay_ms)).await;
+        pause(milliseconds(self.config.delay_ms)).await;
         self.fail_if_due()?;
         let text = self.answer(request)?;
         let usage = self.usage(request, &text);
@@ -49,7 +49,7 @@ impl Echo {
     }
 
     pub(super) async fn stream(&self, request: &ModelRequest) -> Result<EchoStream, ProviderError> {
-        sleep(milliseconds(self.config.delay_ms)).await;
+        pause(milliseconds(self.config.delay_ms)).await;
         self.fail_if_due()?;
         let text = self.answer(request)?;
         let usage = ModelEvent::Usage(self.usage(request, &text));
@@ -96,10 +96,17 @@ impl EchoStream {
     pub(super) async fn next(&mut self) -> Option<ModelEvent> {
         let event = self.events.pop_front()?;
         if self.started && matches!(event, ModelEvent::Text(_)) {
-            sleep(self.delay).await;
+            pause(self.delay).await;
         }
         self.started = true;
         Some(event)
+    }
+}
+
+/// A timer fires at the next millisecond at the earliest, also for no time at all.
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        sleep(delay).await;
     }
 }
 
