@@ -67,7 +67,9 @@ lint: ## Judge format and style
 check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
 
+# The released Python client is tried too, in a virtual environment; Debian keeps the means for that in a package of its own.
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
+	@python3 -c 'import ensurepip, venv' || apt-get install -y -qq python3 python3-venv
 	$(CLUSTER) up
 	cargo test --workspace
 

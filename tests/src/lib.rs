@@ -12,5 +12,6 @@ pub mod images;
 pub mod install;
 pub mod oci;
 pub mod progress;
+pub mod python;
 pub mod tools;
 pub mod world;

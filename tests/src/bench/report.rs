@@ -1,7 +1,6 @@
 //! Conditions of a run, and where its tables go.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -12,13 +11,6 @@ use super::{Measured, table};
 const PAGE: &str = "docs/benchmarks.md";
 const BEGIN: &str = "<!-- begin: make bench -->";
 const END: &str = "<!-- end: make bench -->";
-
-/// The folder for what is installed once.
-pub fn cache() -> PathBuf {
-    let home = std::env::var("HOME").unwrap_or_else(|_| "/root".into());
-    let base = std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| format!("{home}/.cache"));
-    std::env::var("VIBECTL_CACHE").map_or_else(|_| Path::new(&base).join("vibectl"), PathBuf::from)
-}
 
 /// Prints the tables, and with `write` puts them between the marks of docs/benchmarks.md.
 ///

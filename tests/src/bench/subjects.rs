@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
 use super::upstream::Upstream;
+use crate::python;
 
 /// Version of the Python original, and of the offline model it answers with.
 const ORIGINAL: [&str; 2] = ["vibectl==0.11.6", "llm-echo==0.5"];
@@ -54,16 +54,8 @@ impl Subject {
     ///
     /// # Errors
     /// When Python or the package index is missing.
-    pub fn original(cache: &Path, home: &Path) -> Result<Self> {
-        let environment = cache.join("venv-vibectl-0.11.6-echo");
-        let program = environment.join("bin/vibectl-server");
-        if !program.exists() {
-            check(Command::new("python3").args(["-m", "venv"]).arg(&environment), "python3 -m venv")?;
-            check(
-                Command::new(environment.join("bin/pip")).args(["install", "--quiet"]).args(ORIGINAL),
-                "pip install",
-            )?;
-        }
+    pub fn original(home: &Path) -> Result<Self> {
+        let program = python::environment("venv-vibectl-server", &ORIGINAL)?.join("vibectl-server");
         let arguments = ["serve-insecure", "--model", "echo"].map(String::from).to_vec();
         let home = [("HOME".to_owned(), home.display().to_string())].to_vec();
         Ok(Self { name: "Python vibectl-server 0.11.6".into(), program, arguments, environment: home })
@@ -90,12 +82,4 @@ impl Subject {
 
 fn quiet() -> Vec<(String, String)> {
     vec![("VIBECTL_LOG_LEVEL".into(), "warning".into())]
-}
-
-fn check(command: &mut Command, what: &str) -> Result<()> {
-    let status = command.status().with_context(|| format!("failed to run {what}"))?;
-    if !status.success() {
-        bail!("{what} ended with {status}");
-    }
-    Ok(())
 }

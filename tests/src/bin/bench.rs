@@ -28,7 +28,7 @@ async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start().await?;
     let ours = measure(&Subject::ours(&arguments.server), arguments.calls).await?;
-    let original = measure(&Subject::original(&report::cache(), folder.path())?, arguments.calls).await?;
+    let original = measure(&Subject::original(folder.path())?, arguments.calls).await?;
     let before = Subject::ours_before(&arguments.server, &upstream, folder.path())?;
     let added = measure_added(&before, &upstream, arguments.calls).await?;
     report::publish(&ours, &original, &added, arguments.calls, arguments.write)

@@ -8,21 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use vibectl_operator::api::proxy_token::ProxyToken;
 use vibectl_tests::world::{Credential, World};
-use vibectl_tests::{cache, command, tools};
+use vibectl_tests::{python, tools};
 
 use crate::objects::{echo_proxy, token, until_reachable};
-
-/// The client in a virtual environment in the cache, installed once.
-fn client() -> Result<PathBuf> {
-    let folder = cache::folder()?.join("venv-vibectl-0.11.6");
-    let _lock = cache::lock(&folder.with_extension("lock"))?;
-    let program = folder.join("bin/vibectl");
-    if !program.exists() {
-        command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        command::run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "vibectl==0.11.6"]))?;
-    }
-    Ok(program)
-}
 
 /// Somebody with a home of their own, a kubeconfig and the real `kubectl`.
 struct Person {
@@ -33,7 +21,11 @@ struct Person {
 
 impl Person {
     fn new(world: &World) -> Result<Self> {
-        Ok(Self { home: tempfile::tempdir()?, program: client()?, kubeconfig: world.kubeconfig.clone() })
+        Ok(Self {
+            home: tempfile::tempdir()?,
+            program: python::environment("venv-vibectl-client", &["vibectl==0.11.6"])?.join("vibectl"),
+            kubeconfig: world.kubeconfig.clone(),
+        })
     }
 
     /// Output and errors together, as at a terminal.
