@@ -172,8 +172,12 @@ impl Reloader {
             return state.reload(files, Timestamp::now());
         }
         let tls = &self.shared.config().tls;
-        if places::tls(tls).is_empty() {
+        let named = places::tls(tls);
+        if named.is_empty() {
             return Ok(());
+        }
+        if let Some(path) = named.absent(files) {
+            return Err(format!("{}: no such file", path.display()));
         }
         let leaf = read_pair(files, Timestamp::now()).map_err(|error| error.to_string())?;
         let client_ca = match tls.ca_bundle_file {
@@ -214,7 +218,7 @@ impl Reloader {
             tracing::error!(
                 part = part.as_str(),
                 reason,
-                "refused new content; the last good one stays in force"
+                "refused new content; the last good one, if there is any, stays in force"
             );
         } else {
             tracing::info!(part = part.as_str(), "put new content in force");

@@ -80,6 +80,11 @@ impl PartFiles {
         Err(ReadError::Unsettled)
     }
 
+    /// The first file that is not among what was read.
+    pub fn absent(&self, read: &Files) -> Option<&Path> {
+        self.paths.iter().find(|(name, _)| !read.contains_key(*name)).map(|(_, path)| path.as_path())
+    }
+
     fn read_once(&self) -> Result<Files, ReadError> {
         let mut files = Files::new();
         for (name, path) in &self.paths {
