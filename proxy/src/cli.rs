@@ -8,11 +8,11 @@ pub mod certificate_agent;
 pub mod config;
 mod environment;
 pub mod generate_certs;
+pub mod generate_token;
 pub mod health;
 pub mod init_config;
 pub mod outcome;
 pub mod serve;
-pub mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ enum Command {
     /// Keep a fresh certificate in a folder; the init container of a proxy pod
     CertificateAgent(certificate_agent::CertificateAgent),
     /// Make a token for a server that runs without Kubernetes
-    GenerateToken(token::GenerateToken),
+    GenerateToken(generate_token::GenerateToken),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
