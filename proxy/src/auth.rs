@@ -17,7 +17,7 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tonic::Code;
-use vibectl_config::{Access, Config};
+use vibectl_config::{Access, Config, Jwt};
 use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
 
@@ -120,6 +120,15 @@ impl Auth {
         let last = if let Mode::Table(state) = mode.as_ref() { Some(state) } else { None };
         let (state, accepted) = AccessState::load(access, files, last);
         self.put(Mode::Table(state));
+        accepted
+    }
+
+    /// Puts in force what a server that runs alone has in its folder. What cannot be read leaves what was in force.
+    pub fn follow(&self, jwt: &Jwt, files: &Files, now: i64) -> Accepted {
+        let mode = self.mode.load_full();
+        let Mode::Standalone(standalone) = mode.as_ref() else { return Accepted::default() };
+        let (state, accepted) = standalone.follow(jwt, files, now);
+        self.put(Mode::Standalone(Box::new(state)));
         accepted
     }
 

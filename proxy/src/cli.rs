@@ -3,6 +3,7 @@
 //! Exit codes: 0, 1 for a failure while running, 64 for a mistake in usage or configuration. What a person asked to see
 //! goes to standard output, all else to standard error.
 
+mod alone;
 pub mod ca;
 pub mod certificate_agent;
 pub mod config;
@@ -13,6 +14,8 @@ pub mod health;
 pub mod init_config;
 pub mod outcome;
 pub mod serve;
+mod table;
+pub mod token;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,6 +57,8 @@ enum Command {
     CertificateAgent(certificate_agent::CertificateAgent),
     /// Make a token for a server that runs without Kubernetes
     GenerateToken(generate_token::GenerateToken),
+    /// Revoke tokens of a server that runs without Kubernetes, and see what is revoked
+    Token(token::Token),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -81,6 +86,7 @@ impl Command {
             Self::GenerateCerts(generate) => generate.run(),
             Self::CertificateAgent(agent) => agent.run(),
             Self::GenerateToken(generate) => generate.run(),
+            Self::Token(token) => token.run(),
             Self::Health(health) => health.run(),
         }
     }

@@ -23,7 +23,7 @@ use crate::parts::{Files, Parts};
 use crate::provider::sources::Sources;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
 use crate::settings::{Mistakes, Settings};
-use crate::state::{Active, Shared};
+use crate::state::{Active, Shared, unix_now};
 use crate::telemetry::Level;
 use crate::tls::{TlsState, read_client_ca, read_pair};
 
@@ -81,8 +81,7 @@ impl Reloader {
             Watched::new(Part::Tls, places::tls(&config.tls)),
             Watched::new(Part::Providers, places::providers(&config.providers)),
         ];
-        watched
-            .extend(config.access.as_ref().map(|access| Watched::new(Part::Access, places::access(access))));
+        watched.push(Watched::new(Part::Access, access_files(&config, &settings)));
         let reloader = Self { shared: Arc::clone(&shared), settings, level, watched };
         Ok(Started { shared, reloader, notices: loaded.notices })
     }
@@ -134,8 +133,11 @@ impl Reloader {
 
     /// The only part that can be in force by halves: a file or a row that cannot be read costs only itself.
     fn apply_access(&mut self, files: &Files) -> Outcome {
-        let Some(access) = &self.shared.config().access else { return Outcome::default() };
-        let accepted = self.shared.auth.require_row(access, files);
+        let config = self.shared.config();
+        let accepted = match &config.access {
+            Some(access) => self.shared.auth.require_row(access, files),
+            None => self.shared.auth.follow(&config.jwt, files, unix_now()),
+        };
         self.shared.parts.rejected_rows(accepted.rejected_rows);
         let problem = (!accepted.problems.is_empty()).then(|| accepted.problems.join("; "));
         Outcome { in_force: Some(accepted.in_force), problem }
@@ -244,6 +246,12 @@ impl Outcome {
     fn refused(problem: String) -> Self {
         Self { in_force: None, problem: Some(problem) }
     }
+}
+
+/// What says who may call: the mounted table, or what a server that runs alone has in its folder.
+fn access_files(config: &Config, settings: &Settings) -> PartFiles {
+    let alone = || places::access_alone(&config.jwt, settings.folder.as_deref());
+    config.access.as_ref().map_or_else(alone, places::access)
 }
 
 /// What follows from this config and these files of providers.

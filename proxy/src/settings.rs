@@ -18,6 +18,8 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// True when a person named the file; then it has to be there.
     pub file_is_named: bool,
+    /// Directory of the server's own files, where there is one.
+    pub folder: Option<PathBuf>,
     /// What flags and environment put over the file.
     pub overrides: Overrides,
     /// What the command says about TLS.

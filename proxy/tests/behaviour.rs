@@ -23,3 +23,5 @@ mod real_client;
 mod refused_starts;
 #[path = "behaviour/reloading.rs"]
 mod reloading;
+#[path = "behaviour/revoking.rs"]
+mod revoking;

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 /// The name of the config file in [`server_dir`].
 pub const CONFIG_FILE: &str = "config.yaml";
+/// The name of the list of revoked tokens in [`server_dir`].
+pub const REVOCATION_FILE: &str = "revoked.jsonl";
 
 /// Environment variables as text; the caller reads the process's own.
 pub type Environment = BTreeMap<String, String>;

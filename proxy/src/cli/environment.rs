@@ -6,6 +6,7 @@ use vibectl_config::layers::Overrides;
 use vibectl_config::locate::{self, Environment};
 
 use crate::cli::outcome::Failure;
+use crate::settings::Settings;
 
 /// Directory of the server's own files.
 pub(super) fn server_dir() -> Result<PathBuf, Failure> {
@@ -23,6 +24,13 @@ pub(super) fn config_file(named: Option<PathBuf>) -> (Option<PathBuf>, bool) {
 /// The config file of a command that is about it.
 pub(super) fn required_config_file(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     named.map_or_else(|| locate::config_file(&read()).map_err(|error| Failure::usage(&error)), Ok)
+}
+
+/// The settings of a server that is given a config file and nothing else.
+pub(super) fn settings(config: Option<PathBuf>) -> Result<Settings, Failure> {
+    let (file, file_is_named) = config_file(config);
+    let folder = locate::server_dir(&read()).ok();
+    Ok(Settings { file, file_is_named, folder, overrides: overrides()?, ..Settings::default() })
 }
 
 /// What the environment puts over the config.

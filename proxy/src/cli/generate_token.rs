@@ -4,12 +4,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use vibectl_config::{Config, Jwt};
+use vibectl_config::Jwt;
 use vibectl_token::standalone::{Claims, Lifetime, generate};
 
 use crate::auth::secret;
+use crate::cli::alone::read_config;
 use crate::cli::environment;
 use crate::cli::outcome::{Failure, say};
+use crate::cli::token::revocation_file::RevocationFile;
+use crate::reload::places;
 use crate::settings::Settings;
 use crate::state::unix_now;
 use crate::tls::private_file::{self, PRIVATE};
@@ -36,9 +39,7 @@ pub struct GenerateToken {
 impl GenerateToken {
     /// Runs the command. Standard output gets the token and one line feed, nothing else.
     pub fn run(self) -> Result<(), Failure> {
-        let (file, file_is_named) = environment::config_file(self.config.clone());
-        let overrides = environment::overrides()?;
-        let settings = Settings { file, file_is_named, overrides, ..Settings::default() };
+        let settings = environment::settings(self.config.clone())?;
         let (now, jti) = (unix_now(), uuid::Uuid::new_v4().to_string());
         self.run_with(&settings, now, jti, &mut io::stdout().lock())
     }
@@ -56,8 +57,11 @@ impl GenerateToken {
         if secret.is_short() {
             say(&format!("warning: {}", secret::SHORT));
         }
-        let exp = now.saturating_add(self.lifetime(&jwt)?.seconds());
-        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat: now, exp, jti };
+        let revoked = places::revocation_file(&jwt, settings.folder.as_deref());
+        let revoked = revoked.map(RevocationFile::new);
+        let iat = self.issued_at(revoked.as_ref(), now)?;
+        let exp = iat.saturating_add(self.lifetime(&jwt)?.seconds());
+        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat, exp, jti };
         let token = generate(&secret, &claims).map_err(Failure::running)?;
         match &self.output {
             None => writeln!(out, "{}", token.expose()).map_err(Failure::running),
@@ -69,19 +73,25 @@ impl GenerateToken {
         }
     }
 
+    /// Now; or the next second, if what the subject was given in this one is revoked.
+    fn issued_at(&self, revoked: Option<&RevocationFile>, now: i64) -> Result<i64, Failure> {
+        let Some(file) = revoked else { return Ok(now) };
+        let list = file.read().map_err(Failure::Running)?;
+        match list.issued_before(&self.subject).unwrap_or(now) {
+            before if before <= now.saturating_add(1) => Ok(now.max(before)),
+            _ => Err(Failure::Running(anyhow::anyhow!(
+                "what {} is given before a moment in the future is revoked by {}: a token would be refused; \
+                 see `vibectl-server token list`",
+                self.subject,
+                file.path().display()
+            ))),
+        }
+    }
+
     fn lifetime(&self, jwt: &Jwt) -> Result<Lifetime, Failure> {
         let configured = || Lifetime::from_days(jwt.expiration_days);
         self.expires_in.map_or_else(configured, Ok).map_err(|error| Failure::usage(&error))
     }
-}
-
-fn read_config(settings: &Settings) -> Result<Config, Failure> {
-    let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
-    let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
-    for notice in &loaded.notices {
-        say(&format!("note: {notice}"));
-    }
-    Ok(loaded.config)
 }
 
 fn subject(text: &str) -> Result<String, &'static str> {
@@ -173,6 +183,22 @@ mod tests {
         let token = fs::read_to_string(&path).expect("a token");
         assert_eq!(token.trim(), token);
         verified(&token, "vibectl-server");
+    }
+
+    #[test]
+    fn a_token_made_in_the_second_of_a_revocation_is_not_a_dead_one() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let list = folder.path().join("revoked.jsonl");
+        let config = format!("jwt: {{revocation_file: {}}}\n", list.display());
+        let made = |before: i64| {
+            fs::write(&list, format!("{{\"sub\":\"dev\",\"before\":{before},\"at\":1}}\n")).expect("list");
+            run(command(), &config)
+        };
+
+        let token = made(NOW + 1).expect("a token");
+
+        assert_eq!(verified(token.trim(), "vibectl-server").issued_at, Some(NOW + 1));
+        assert!(matches!(made(NOW + 60), Err(Failure::Running(_))));
     }
 
     #[test]

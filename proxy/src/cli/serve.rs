@@ -251,8 +251,7 @@ impl Common {
             admin_port: metrics_port,
             ..Overrides::default()
         };
-        let (file, file_is_named) = environment::config_file(config);
-        let variables = environment::overrides()?;
-        Ok(Settings { file, file_is_named, overrides: flags.over(variables), tls, insecure })
+        let settings = environment::settings(config)?;
+        Ok(Settings { overrides: flags.over(settings.overrides), tls, insecure, ..settings })
     }
 }

@@ -12,15 +12,17 @@ use std::path::{Path, PathBuf};
 
 use crate::parts::Files;
 
-/// Longest file that is read; an object of Kubernetes cannot be longer than 1.5 MiB.
+/// Longest file that is read unless more is asked for; an object of Kubernetes cannot be longer than 1.5 MiB.
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// How often a set that changes while it is read is read again at once.
 const ATTEMPTS: usize = 3;
 
 /// Where the files of a part are, by their names in the revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartFiles {
     paths: BTreeMap<String, PathBuf>,
+    /// Longest file that is read.
+    longest: u64,
 }
 
 /// What `stat` said of each file, in order.
@@ -55,7 +57,12 @@ pub enum ReadError {
 impl PartFiles {
     /// Files of these names at these paths.
     pub fn new(paths: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
-        Self { paths: paths.into_iter().collect() }
+        Self { paths: paths.into_iter().collect(), longest: MAX_FILE }
+    }
+
+    /// The same files, each of which may be so long.
+    pub fn with_longest(self, longest: u64) -> Self {
+        Self { longest, ..self }
     }
 
     /// True when there is no file to watch.
@@ -88,7 +95,7 @@ impl PartFiles {
     fn read_once(&self) -> Result<Files, ReadError> {
         let mut files = Files::new();
         for (name, path) in &self.paths {
-            match read_bounded(path) {
+            match read_bounded(path, self.longest) {
                 Ok(content) => {
                     files.insert(name.clone(), content);
                 }
@@ -112,10 +119,10 @@ impl Stamp {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut content)?;
-    if u64::try_from(content.len()).is_ok_and(|length| length <= MAX_FILE) {
+    File::open(path)?.take(longest.saturating_add(1)).read_to_end(&mut content)?;
+    if u64::try_from(content.len()).is_ok_and(|length| length <= longest) {
         Ok(content)
     } else {
         Err(io::ErrorKind::FileTooLarge.into())

@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
+use vibectl_config::locate::REVOCATION_FILE;
 use vibectl_config::mount::{self, CA_FILE, CERTIFICATE_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS};
-use vibectl_config::{Access, Provider, ProviderKind, Tls};
+use vibectl_config::{Access, Jwt, Provider, ProviderKind, Tls};
+use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
 
@@ -12,6 +14,17 @@ use crate::reload::files::PartFiles;
 pub fn access(access: &Access) -> PartFiles {
     let names = (0..SHARDS).map(mount::shard_file).chain([JWKS_FILE.to_owned()]);
     PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
+}
+
+/// What says who may call a server that runs alone: the list of revoked tokens.
+pub fn access_alone(jwt: &Jwt, folder: Option<&Path>) -> PartFiles {
+    let revoked = revocation_file(jwt, folder).map(|path| (REVOCATION_FILE.to_owned(), path));
+    PartFiles::new(revoked).with_longest(revocation::MAX_BYTES)
+}
+
+/// The list of revoked tokens of a server that runs alone, in `folder` unless the config says otherwise.
+pub fn revocation_file(jwt: &Jwt, folder: Option<&Path>) -> Option<PathBuf> {
+    jwt.revocation_file.clone().or_else(|| Some(folder?.join(REVOCATION_FILE)))
 }
 
 /// The certificate and its key.

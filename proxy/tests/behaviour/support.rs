@@ -92,12 +92,17 @@ impl Server {
 
     /// Status and body of an answer of the service.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        http_get(self.port, path).expect("an answer")
+        self.get_with(path, "")
+    }
+
+    /// As [`Self::get`], with further lines of the head.
+    pub(crate) fn get_with(&self, path: &str, lines: &str) -> (u16, String) {
+        http_get(self.port, path, lines).expect("an answer")
     }
 
     /// Status and body of an answer of the admin port; none when it is not there.
     pub(crate) fn admin_get(&self, path: &str) -> Option<(u16, String)> {
-        http_get(self.admin, path)
+        http_get(self.admin, path, "")
     }
 
     /// The sample of a metric, 0 when there is none.
@@ -162,10 +167,10 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+fn http_get(port: u16, path: &str, lines: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -6,10 +6,12 @@
 //! - [`mint`] and [`verify`]: signed tokens of a cluster, by a [`SigningKey`] and a [`KeySet`].
 //! - [`table`]: the access table, one row per live `ProxyToken`. No row, no access.
 //! - [`rotation`]: the life of signing keys. [`renewal`]: when a token is made anew.
-//! - [`standalone`]: tokens of a server that runs alone, signed with one shared secret.
+//! - [`standalone`]: tokens of a server that runs alone, signed with one shared secret, and which of them are revoked.
+//! - [`inspect()`]: what a token says of itself, for people.
 
 mod algorithm;
 mod claims;
+mod inspect;
 mod jwk;
 mod jws;
 mod key_set;
@@ -26,6 +28,7 @@ mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::{Claims, Expectation, LEEWAY_SECONDS, audience_of, issuer_of};
+pub use inspect::{Inspected, inspect};
 pub use jwk::PublicJwk;
 pub use key_set::{KeySet, KeySetError};
 pub use limits::Limits;

@@ -3,10 +3,12 @@
 //! The original accepts tokens without `exp` or `sub`; here both are required.
 
 mod lifetime;
+pub mod revocation;
 mod secret;
 
 use serde::{Deserialize, Serialize};
 
+use self::revocation::Identity;
 use crate::claims::LEEWAY_SECONDS;
 use crate::jws::{Header, Unverified, assemble, signing_input};
 use crate::mint::MintError;
@@ -46,6 +48,13 @@ pub struct Verified {
     pub issued_at: Option<i64>,
     /// When it ends.
     pub expires_at: i64,
+}
+
+impl Verified {
+    /// What a revocation list goes by.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity { subject: &self.subject, jti: self.jti.as_deref(), issued_at: self.issued_at }
+    }
 }
 
 #[derive(Deserialize)]

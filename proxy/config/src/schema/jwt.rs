@@ -24,6 +24,8 @@ pub struct Jwt {
     pub issuer: String,
     /// How long a new token is good for. The original says 30 days, and gives a year; so here it is a year.
     pub expiration_days: u32,
+    /// The list of revoked tokens; absent: `revoked.jsonl` in the server's directory, if it is there.
+    pub revocation_file: Option<PathBuf>,
 }
 
 impl Default for Jwt {
@@ -35,6 +37,7 @@ impl Default for Jwt {
             algorithm: JwtAlgorithm::Hs256,
             issuer: "vibectl-server".to_owned(),
             expiration_days: 365,
+            revocation_file: None,
         }
     }
 }
@@ -54,6 +57,7 @@ impl Jwt {
             expiration_days: section
                 .read("expiration_days", |cursor| cursor.integer(1..=Lifetime::MAX_DAYS))
                 .unwrap_or(default.expiration_days),
+            revocation_file: section.read("revocation_file", Cursor::path),
         };
         section.retired(
             "expiration_hours",
@@ -65,7 +69,15 @@ impl Jwt {
     }
 }
 
-serialize_differences!(Jwt { enabled, secret_key, secret_key_file, algorithm, issuer, expiration_days });
+serialize_differences!(Jwt {
+    enabled,
+    secret_key,
+    secret_key_file,
+    algorithm,
+    issuer,
+    expiration_days,
+    revocation_file,
+});
 
 /// The algorithms of a shared secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

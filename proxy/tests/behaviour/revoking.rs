@@ -1,0 +1,117 @@
+//! Tokens of a server that runs alone are taken back while it runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::support::{Server, run};
+
+const CONFIG: &str =
+    "server: {host: 127.0.0.1}\njwt: {secret_key: a-secret-of-more-than-32-characters-for-tests}\n";
+
+/// A server that asks for tokens.
+fn server() -> Server {
+    Server::start(&["serve-insecure", "--require-auth"], CONFIG)
+}
+
+/// A token in a file of its own.
+fn token(server: &Server, subject: &str) -> (PathBuf, String) {
+    let path = server.folder.path().join(format!("{}.jwt", uuid::Uuid::new_v4()));
+    let file = path.to_str().expect("text");
+    let made =
+        run(server.folder.path(), &["generate-token", subject, "--config", "config.yaml", "--output", file]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let token = fs::read_to_string(&path).expect("a token");
+    (path, token)
+}
+
+fn status(server: &Server, token: &str) -> u16 {
+    server.get_with("/v1/models", &format!("Authorization: Bearer {token}\r\n")).0
+}
+
+/// Runs `token COMMAND` with the server's config.
+#[track_caller]
+fn command(server: &Server, arguments: &[&str]) -> String {
+    let ended = run(server.folder.path(), &[&["token"], arguments, &["--config", "config.yaml"]].concat());
+    assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.err);
+    ended.out
+}
+
+#[test]
+fn a_revoked_token_is_refused_by_a_running_server_and_the_others_are_not() {
+    let server = server();
+    let (file, lost) = token(&server, "alice");
+    let (_, kept) = token(&server, "alice");
+    assert_eq!((status(&server, &lost), status(&server, &kept)), (200, 200));
+
+    let said = command(&server, &["revoke", file.to_str().expect("text")]);
+    server.wait_for("the refusal", |server| status(server, &lost) == 401);
+
+    assert!(said.starts_with("revoked token") && !said.contains(&lost), "{said}");
+    assert_eq!(status(&server, &kept), 200);
+    let list = server.folder.path().join(".config/vibectl/server/revoked.jsonl");
+    assert_eq!(fs::metadata(&list).expect("a list").permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read_to_string(list).expect("a list").contains(&lost), "the list holds no token");
+    server.wait_for("a line of the log", |server| server.log().contains("\"cause\":\"revoked\""));
+    let revoked = server.metric("vibectl_auth_total{result=\"revoked\"}");
+    assert!(revoked >= 1);
+}
+
+#[test]
+fn what_a_subject_was_given_so_far_is_refused_and_what_it_is_given_next_is_not() {
+    let server = server();
+    let (_, old) = token(&server, "alice");
+    let (_, other) = token(&server, "bob");
+
+    command(&server, &["revoke", "--subject", "alice"]);
+    server.wait_for("the refusal", |server| status(server, &old) == 401);
+    let (_, new) = token(&server, "alice");
+
+    assert_eq!((status(&server, &new), status(&server, &other)), (200, 200));
+    assert!(command(&server, &["list"]).contains("alice"));
+
+    command(&server, &["unrevoke", "--subject", "alice"]);
+    server.wait_for("the way back", |server| status(server, &old) == 200);
+}
+
+#[test]
+fn a_damaged_list_leaves_the_last_good_one_and_keeps_a_new_server_from_starting() {
+    let mut server = server();
+    let (file, lost) = token(&server, "alice");
+    command(&server, &["revoke", file.to_str().expect("text")]);
+    server.wait_for("the refusal", |server| status(server, &lost) == 401);
+
+    let list = server.folder.path().join(".config/vibectl/server/revoked.jsonl");
+    fs::write(&list, "{\"jti\":").expect("written");
+    server.wait_for("the rejection", |server| server.metric("vibectl_part_rejected{part=\"access\"}") == 1);
+
+    assert_eq!(status(&server, &lost), 401);
+    assert!(server.log().contains("revoked.jsonl: line 1 is not an entry"), "{}", server.log());
+    server.terminate();
+    server.wait(crate::support::PATIENCE);
+    let again = run(server.folder.path(), &["serve-insecure", "--require-auth", "--config", "config.yaml"]);
+    assert_eq!(again.code, Some(64), "{}", again.err);
+    assert!(again.err.contains("revoked.jsonl: line 1"), "{}", again.err);
+}
+
+#[test]
+fn commands_about_revocation_name_what_is_missing_and_tell_what_they_did() {
+    let server = server();
+    let (file, _) = token(&server, "alice");
+    let file = file.to_str().expect("text");
+
+    let nothing = run(server.folder.path(), &["token", "revoke"]);
+    let absent = run(server.folder.path(), &["token", "unrevoke", "--jti", "1", "--config", "config.yaml"]);
+    let moment =
+        run(server.folder.path(), &["token", "revoke", "--jti", "1", "--before", "2026-01-01T00:00:00Z"]);
+
+    assert_eq!((nothing.code, absent.code, moment.code), (Some(64), Some(1), Some(64)));
+    assert!(absent.err.contains("there is no such entry"), "{}", absent.err);
+    assert_eq!(command(&server, &["list"]), "nothing is revoked\n");
+    command(&server, &["revoke", file]);
+    assert!(command(&server, &["revoke", file]).contains("revoked already"));
+    let listed = command(&server, &["list", "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed[0]["subject"], "alice");
+    assert!(command(&server, &["prune"]).starts_with("dropped 0 entries"));
+}
