@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use vibectl_config::layers::Overrides;
-use vibectl_config::{Config, Notice};
+use vibectl_config::locate::Environment;
+use vibectl_config::{Config, Notice, Parsed};
 
 use crate::parts::Files;
 use crate::reload::files::PartFiles;
@@ -20,7 +21,9 @@ pub struct Settings {
     pub file_is_named: bool,
     /// Directory of the server's own files, where there is one.
     pub folder: Option<PathBuf>,
-    /// What flags and environment put over the file.
+    /// Environment variables, some of which stand over keys of the file.
+    pub variables: Environment,
+    /// What flags put over both.
     pub overrides: Overrides,
     /// What the command says about TLS.
     pub tls: TlsOverride,
@@ -80,6 +83,14 @@ impl Settings {
     /// What this content of the config file means together with the flags. No file is as good as an empty one, unless
     /// it was named.
     pub fn interpret(&self, files: &Files) -> Result<Loaded, Mistakes> {
+        let parsed = self.parse(files)?;
+        let mut config = parsed.config;
+        self.put_over(&mut config).map_err(Mistakes::one)?;
+        Ok(Loaded { config, notices: parsed.notices })
+    }
+
+    /// As [`Self::interpret`], without the flags: what file and environment say, and where each value comes from.
+    pub fn parse(&self, files: &Files) -> Result<Parsed, Mistakes> {
         let name = self.file.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let content = match files.get(CONFIG_FILE) {
             Some(content) => content.as_slice(),
@@ -87,11 +98,8 @@ impl Settings {
             None => &[],
         };
         let text = std::str::from_utf8(content).map_err(|_| Mistakes::one(format!("{name}: not UTF-8")))?;
-        let parsed = Config::parse(text, &name)
-            .map_err(|mistakes| Mistakes(mistakes.iter().map(ToString::to_string).collect()))?;
-        let mut config = parsed.config;
-        self.put_over(&mut config).map_err(Mistakes::one)?;
-        Ok(Loaded { config, notices: parsed.notices })
+        Config::layered(text, &name, &self.variables)
+            .map_err(|mistakes| Mistakes(mistakes.iter().map(ToString::to_string).collect()))
     }
 
     fn put_over(&self, config: &mut Config) -> Result<(), String> {

@@ -10,8 +10,9 @@ mod report;
 mod section;
 
 pub(crate) use self::{
+    nearest::nearest,
     read::{MODEL_NAME, is_model_name},
-    report::{Report, join},
+    report::{Keys, Report, join},
     section::Section,
 };
 use crate::{
@@ -35,6 +36,11 @@ impl<'a> Cursor<'a> {
         Self { node, at: node.map_or(Position::START, |node| node.at), key: String::new(), report }
     }
 
+    /// Says that the value is that of another key too.
+    pub(crate) fn stands_for(&self, key: &str) {
+        self.report.place(key, self.at);
+    }
+
     /// Notes what is wrong with the value.
     pub(crate) fn mistake(&self, problem: impl Into<String>) {
         self.report.mistake(self.at, &self.key, problem.into());
@@ -56,6 +62,7 @@ impl<'a> Cursor<'a> {
 
     /// The items that this value should be a list of; nothing is a list without items.
     pub(crate) fn items(&self) -> Vec<Self> {
+        self.report.holds_many(&self.key);
         let Some(Value::List(items)) = self.value() else {
             self.expect_nothing("a list");
             return Vec::new();
@@ -75,6 +82,7 @@ impl<'a> Cursor<'a> {
 
     /// The keys and values that this value should be a map of, whatever its keys; nothing is a map without keys.
     pub(crate) fn entries(&self) -> Vec<(&'a str, Self)> {
+        self.report.holds_many(&self.key);
         let Some(Value::Map(entries)) = self.value() else {
             self.expect_nothing("a map");
             return Vec::new();

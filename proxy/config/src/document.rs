@@ -5,6 +5,7 @@
 
 mod build;
 mod json;
+mod overlay;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,7 @@ use std::rc::Rc;
 use serde_saphyr::granit_parser::{self, ErrorKind, Options, Parser, Span};
 
 use self::build::Builder;
-pub(crate) use self::scalar::{Kind, Scalar};
+pub(crate) use self::scalar::{Kind, Scalar, Style};
 use crate::mistake::Position;
 
 /// The largest file that is read; a config map holds no more either.
@@ -115,11 +116,11 @@ fn parser_options() -> Options {
 }
 
 fn position(span: &Span) -> Position {
-    Position { line: span.start.line(), column: span.start.col() + 1 }
+    Position::in_file(span.start.line(), span.start.col() + 1)
 }
 
 fn syntax_fault(error: &granit_parser::ScanError) -> Fault {
-    let at = Position { line: error.marker().line(), column: error.marker().col() + 1 };
+    let at = Position::in_file(error.marker().line(), error.marker().col() + 1);
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(at),
         ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    decode::{Cursor, Report},
+    decode::{Cursor, Keys, Report},
     document::Document,
     schema::Config,
 };
@@ -20,15 +20,51 @@ fleet: {}
 /// Every key that holds a value, such as `server.port`, `models[].routes[].weight` and
 /// `server.limits.per_token.SUBJECT.max_input_length`; retired ones too.
 pub fn keys() -> BTreeSet<String> {
-    let document = Document::from_yaml(ONE_OF_EVERYTHING);
-    let report = Report::new("");
-    Config::decode(&Cursor::root(document.root.as_deref(), &report));
-    let asked: BTreeSet<String> = report.into_asked().iter().map(|key| without_indices(key)).collect();
-    let holds_others = |key: &str| {
-        let below = |other: &String| other.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']));
-        asked.iter().any(below)
+    let asked: BTreeSet<String> = of_schema().asked.iter().map(|key| without_indices(key)).collect();
+    asked.iter().filter(|key| !holds_others(&asked, key)).cloned().collect()
+}
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One value.
+    One,
+    /// A list, or a map of names that a person chooses.
+    Many,
+}
+
+/// Every key that a single value can be put at: not inside of lists or of maps of chosen names, and not retired.
+pub(crate) fn addressable() -> Vec<(String, Form)> {
+    let Keys { asked, retired, many } = of_schema();
+    let is_inside = |key: &str| many.iter().any(|holder| is_below(key, holder));
+    let form = |key: &String| match many.contains(key) {
+        true => Some(Form::Many),
+        false if holds_others(&asked, key) => None,
+        false => Some(Form::One),
     };
-    asked.iter().filter(|key| !holds_others(key)).cloned().collect()
+    let outside = asked.iter().filter(|key| !retired.contains(*key) && !key.contains('[') && !is_inside(key));
+    outside.filter_map(|key| Some((key.clone(), form(key)?))).collect()
+}
+
+/// Keys that are still understood and have no future, in order.
+#[cfg(test)]
+pub(crate) fn retired() -> Vec<String> {
+    of_schema().retired.into_iter().collect()
+}
+
+fn of_schema() -> Keys {
+    let document = Document::from_yaml(ONE_OF_EVERYTHING);
+    let report = Report::new("", Vec::new());
+    Config::decode(&Cursor::root(document.root.as_deref(), &report));
+    report.into_keys()
+}
+
+fn holds_others(keys: &BTreeSet<String>, holder: &str) -> bool {
+    keys.iter().any(|key| is_below(key, holder))
+}
+
+fn is_below(key: &str, holder: &str) -> bool {
+    key.strip_prefix(holder).is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
 /// `models[0].name` becomes `models[].name`.
@@ -43,7 +79,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::keys;
-    use crate::Config;
+    use crate::{Config, layers::variable_of, locate::Environment};
 
     const DOCUMENTATION: &str = include_str!("../../../docs/configuration.md");
 
@@ -90,6 +126,23 @@ mod tests {
             let config = |text: &str| Config::parse(text, "docs").unwrap().config;
             assert_eq!(config(&file), config(without), "{file}");
         }
+    }
+
+    #[test]
+    fn the_documented_defaults_can_be_said_by_variables_too() {
+        let mut said = 0;
+        for (key, default) in documented().filter(|(key, _)| !key.starts_with("access.")) {
+            let value = default.strip_prefix('`').and_then(|value| value.strip_suffix('`'));
+            let Some((variable, value)) = variable_of(key).zip(value) else { continue };
+            let without = if key.starts_with("fleet.") { "fleet: {}" } else { "" };
+
+            let environment = Environment::from([(variable.name.clone(), value.to_owned())]);
+            let config = Config::layered(without, "docs", &environment).unwrap().config;
+
+            assert_eq!(config, Config::parse(without, "docs").unwrap().config, "{}", variable.name);
+            said += 1;
+        }
+        assert!(said > 20, "{said}");
     }
 
     #[test]

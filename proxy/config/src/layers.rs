@@ -1,15 +1,11 @@
 //! What stands above the file: flags over environment variables over the file over the defaults.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
-pub use crate::environment::{EnvironmentMistake, EnvironmentMistakes, VARIABLES, Variable};
-use crate::{
-    locate::Environment,
-    schema::{Config, JwtAlgorithm, LogLevel, MinVersion},
-    secret::Secret,
-};
+pub use crate::environment::{Variable, variable_of, variables};
+use crate::schema::{Config, LogLevel, MinVersion};
 
-/// Values that replace those of a file; each absent one leaves the file's.
+/// Values of flags; each absent one leaves what file and environment say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// `server.host`.
@@ -42,26 +38,34 @@ pub struct Overrides {
     pub ca_bundle_file: Option<PathBuf>,
     /// `tls.min_version`.
     pub min_version: Option<MinVersion>,
-    /// The shared secret, in place of both that a file can name.
-    pub jwt_secret: Option<JwtSecret>,
-    /// `jwt.algorithm`.
-    pub jwt_algorithm: Option<JwtAlgorithm>,
-    /// `jwt.issuer`.
-    pub jwt_issuer: Option<String>,
-    /// `jwt.expiration_days`.
-    pub jwt_expiration_days: Option<u32>,
 }
 
-/// Where a shared secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JwtSecret {
-    /// The secret itself.
-    Value(Secret),
-    /// The file that holds it.
-    File(PathBuf),
+/// Where the value of a key comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody said anything.
+    #[default]
+    Default,
+    /// The file.
+    File {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The environment variable of this name.
+    Variable(String),
 }
 
-/// Flags and variables do not fit to the file that they were put over.
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File { line } => write!(formatter, "file, line {line}"),
+            Self::Variable(name) => write!(formatter, "environment, {name}"),
+        }
+    }
+}
+
+/// Flags do not fit to what they were put over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
     /// The default model does not exist.
@@ -81,39 +85,9 @@ pub enum OverrideError {
 }
 
 impl Overrides {
-    /// What the documented environment variables say; see [`VARIABLES`].
-    pub fn from_environment(environment: &Environment) -> Result<Self, EnvironmentMistakes> {
-        crate::environment::read(environment)
-    }
-
-    /// These overrides over `lower` ones: flags over environment variables.
-    pub fn over(self, lower: Self) -> Self {
-        Self {
-            host: self.host.or(lower.host),
-            port: self.port.or(lower.port),
-            log_level: self.log_level.or(lower.log_level),
-            max_workers: self.max_workers.or(lower.max_workers),
-            default_model: self.default_model.or(lower.default_model),
-            require_auth: self.require_auth.or(lower.require_auth),
-            max_requests_per_minute: self.max_requests_per_minute.or(lower.max_requests_per_minute),
-            max_concurrent_requests: self.max_concurrent_requests.or(lower.max_concurrent_requests),
-            admin_enabled: self.admin_enabled.or(lower.admin_enabled),
-            admin_port: self.admin_port.or(lower.admin_port),
-            tls_enabled: self.tls_enabled.or(lower.tls_enabled),
-            cert_file: self.cert_file.or(lower.cert_file),
-            key_file: self.key_file.or(lower.key_file),
-            ca_bundle_file: self.ca_bundle_file.or(lower.ca_bundle_file),
-            min_version: self.min_version.or(lower.min_version),
-            jwt_secret: self.jwt_secret.or(lower.jwt_secret),
-            jwt_algorithm: self.jwt_algorithm.or(lower.jwt_algorithm),
-            jwt_issuer: self.jwt_issuer.or(lower.jwt_issuer),
-            jwt_expiration_days: self.jwt_expiration_days.or(lower.jwt_expiration_days),
-        }
-    }
-
     /// Puts these overrides over a config.
     ///
-    /// A certificate and its key replace those of the file together; so does the shared secret, wherever it is from.
+    /// A certificate and its key replace those of the file together.
     pub fn apply(self, config: &mut Config) -> Result<(), OverrideError> {
         let Self { host, port, log_level, max_workers, default_model, require_auth, .. } = self;
         let server = &mut config.server;
@@ -133,15 +107,6 @@ impl Overrides {
         put(self.min_version, &mut tls.min_version);
         if self.cert_file.is_some() || self.key_file.is_some() {
             (tls.cert_file, tls.key_file) = (self.cert_file, self.key_file);
-        }
-        let jwt = &mut config.jwt;
-        put(self.jwt_algorithm, &mut jwt.algorithm);
-        put(self.jwt_issuer, &mut jwt.issuer);
-        put(self.jwt_expiration_days, &mut jwt.expiration_days);
-        match self.jwt_secret {
-            Some(JwtSecret::Value(secret)) => (jwt.secret_key, jwt.secret_key_file) = (Some(secret), None),
-            Some(JwtSecret::File(path)) => (jwt.secret_key, jwt.secret_key_file) = (None, Some(path)),
-            None => {}
         }
         check(config)
     }
@@ -181,31 +146,17 @@ mod tests {
 
     #[test]
     fn a_flag_stands_over_the_environment_and_both_over_the_file() {
-        let mut config =
-            Config::parse("server: {host: file, port: 1, log_level: error}", "c.yaml").unwrap().config;
+        let file = "server: {host: file, port: 1, log_level: error}";
+        let variables = [("VIBECTL_SERVER_HOST", "variable"), ("VIBECTL_LOG_LEVEL", "debug")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut config = Config::layered(file, "c.yaml", &variables.into()).unwrap().config;
         let flags = Overrides { host: Some("flag".to_owned()), ..Overrides::default() };
-        let variables = Overrides {
-            host: Some("variable".to_owned()),
-            log_level: Some(LogLevel::Debug),
-            ..Overrides::default()
-        };
 
-        flags.over(variables).apply(&mut config).unwrap();
+        flags.apply(&mut config).unwrap();
 
         assert_eq!(config.server.host, "flag");
         assert_eq!(config.server.log_level, LogLevel::Debug);
         assert_eq!(config.server.port, 1);
-    }
-
-    #[test]
-    fn a_secret_replaces_the_one_of_the_file_wherever_that_is_from() {
-        let mut config = Config::parse("jwt: {secret_key: file}", "c.yaml").unwrap().config;
-        let secret = Some(JwtSecret::File("/run/secret".into()));
-
-        Overrides { jwt_secret: secret, ..Overrides::default() }.apply(&mut config).unwrap();
-
-        assert_eq!(config.jwt.secret_key, None);
-        assert_eq!(config.jwt.secret_key_file, Some("/run/secret".into()));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! - [`Config::parse`]: text to [`Config`]; every mistake at once, each with its place.
 //! - [`render()`]: [`Config`] to text, the same bytes for the same config.
-//! - [`layers`]: what flags and environment variables put over a file.
+//! - [`layers`]: what flags and environment variables put over a file, and where a value comes from.
+//! - [`Parsed::leaves`]: a config key by key, defaults included.
 //! - [`locate`]: where a person's own file is.
 //! - [`mount`]: which files a pod of the operator finds where.
 
@@ -17,6 +18,7 @@ mod document;
 mod environment;
 mod keys;
 pub mod layers;
+mod leaves;
 pub mod locate;
 mod mistake;
 pub mod mount;
@@ -28,6 +30,7 @@ mod template;
 
 pub use self::{
     keys::keys,
+    leaves::{Leaf, Secrets},
     mistake::{Mistake, Mistakes, Notice},
     parse::Parsed,
     render::{RenderError, render, show},

@@ -18,7 +18,8 @@ pub struct NoDirectory;
 /// The directory of the server's files: `VIBECTL_SERVER_CONFIG_DIR`, or `server` in `VIBECTL_CONFIG_DIR`, or
 /// `vibectl/server` in `XDG_CONFIG_HOME`, or `.config/vibectl/server` in `HOME`. An empty variable counts as unset.
 pub fn server_dir(environment: &Environment) -> Result<PathBuf, NoDirectory> {
-    RULE.iter()
+    VARIABLES
+        .iter()
         .find_map(|(variable, below)| {
             let base = environment.get(*variable).filter(|value| !value.is_empty())?;
             let base = PathBuf::from(base);
@@ -33,7 +34,7 @@ pub fn config_file(environment: &Environment) -> Result<PathBuf, NoDirectory> {
 }
 
 /// Each variable with what follows its value, the first that is set wins.
-const RULE: [(&str, Option<&str>); 4] = [
+pub(crate) const VARIABLES: [(&str, Option<&str>); 4] = [
     ("VIBECTL_SERVER_CONFIG_DIR", None),
     ("VIBECTL_CONFIG_DIR", Some("server")),
     ("XDG_CONFIG_HOME", Some("vibectl/server")),

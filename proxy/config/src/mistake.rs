@@ -2,16 +2,36 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-/// A place in a text; both count from 1, columns in characters.
+/// A place in a text; line and column count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Position {
+    pub(crate) text: Text,
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
+/// One of the texts that a config is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Text {
+    /// The file.
+    File,
+    /// The environment variable of this number.
+    Variable(usize),
+}
+
 impl Position {
-    /// Where every text starts.
-    pub(crate) const START: Self = Self { line: 1, column: 1 };
+    /// Where the file starts.
+    pub(crate) const START: Self = Self::in_file(1, 1);
+
+    /// A place in the file.
+    pub(crate) const fn in_file(line: usize, column: usize) -> Self {
+        Self { text: Text::File, line, column }
+    }
+
+    /// An environment variable as a whole.
+    pub(crate) const fn variable(number: usize) -> Self {
+        Self { text: Text::Variable(number), line: 1, column: 1 }
+    }
 }
 
 /// One thing that makes a file unusable.
@@ -28,7 +48,7 @@ pub struct Notice {
     text: String,
 }
 
-/// Where in which file, at which key; the key is empty for the file as a whole.
+/// Where in which file or variable, at which key; the key is empty for the whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     source: Arc<str>,
@@ -39,7 +59,10 @@ struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, position, key } = self;
-        write!(formatter, "{source}:{}:{}: ", position.line, position.column)?;
+        match position.text {
+            Text::File => write!(formatter, "{source}:{}:{}: ", position.line, position.column)?,
+            Text::Variable(_) => write!(formatter, "environment variable {source}: ")?,
+        }
         if key.is_empty() { Ok(()) } else { write!(formatter, "{key}: ") }
     }
 }
@@ -51,7 +74,7 @@ macro_rules! placed {
                 Self { place: Place { source: Arc::clone(source), position, key: key.to_owned() }, $text }
             }
 
-            /// The line in the file, from 1.
+            /// The line in the file or in the value of the variable, from 1.
             pub fn line(&self) -> usize {
                 self.place.position.line
             }
@@ -59,6 +82,10 @@ macro_rules! placed {
             /// The column in the line, from 1.
             pub fn column(&self) -> usize {
                 self.place.position.column
+            }
+
+            pub(crate) fn position(&self) -> Position {
+                self.place.position
             }
 
             /// The key, such as `models[0].name`; empty for the file as a whole.
@@ -85,7 +112,7 @@ placed!(Notice, text);
 
 /// Everything that is wrong with a file, in the order of the file; never empty.
 ///
-/// Displayed as one line each: `FILE:LINE:COLUMN: KEY: what is wrong`.
+/// Displayed as one line each: `FILE:LINE:COLUMN: KEY: what is wrong`, or `environment variable NAME: KEY: what is wrong`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes(Vec<Mistake>);
 
@@ -95,7 +122,7 @@ impl Mistakes {
 
     /// Nothing when there is no mistake.
     pub(crate) fn of(mut mistakes: Vec<Mistake>) -> Option<Self> {
-        mistakes.sort_by_key(|mistake| mistake.place.position);
+        mistakes.sort_by_key(Mistake::position);
         (!mistakes.is_empty()).then_some(Self(mistakes))
     }
 

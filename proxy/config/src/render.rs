@@ -8,6 +8,9 @@ pub enum RenderError {
     /// A rendered file is not for secrets; they are mounted as files.
     #[error("{0} holds a secret, which must not be rendered: use {0}_file")]
     Secret(&'static str),
+    /// The JSON writer failed.
+    #[error("failed to write JSON")]
+    Json(#[from] serde_json::Error),
     /// The YAML writer failed.
     #[error("failed to write YAML")]
     Yaml(#[from] serde_saphyr::SerializeError),

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use vibectl_config::layers::Overrides;
 use vibectl_config::locate::{self, Environment};
 
 use crate::cli::outcome::Failure;
@@ -29,16 +28,22 @@ pub(super) fn required_config_file(named: Option<PathBuf>) -> Result<PathBuf, Fa
 /// The settings of a server that is given a config file and nothing else.
 pub(super) fn settings(config: Option<PathBuf>) -> Result<Settings, Failure> {
     let (file, file_is_named) = config_file(config);
-    let folder = locate::server_dir(&read()).ok();
-    Ok(Settings { file, file_is_named, folder, overrides: overrides()?, ..Settings::default() })
+    let variables = read();
+    let folder = locate::server_dir(&variables).ok();
+    refuse_what_is_no_text()?;
+    Ok(Settings { file, file_is_named, folder, variables, ..Settings::default() })
 }
 
-/// What the environment puts over the config.
-pub(super) fn overrides() -> Result<Overrides, Failure> {
-    Overrides::from_environment(&read()).map_err(|mistakes| Failure::usage(&mistakes))
+/// A secret of random bytes must not be passed over, and another one used in its place.
+fn refuse_what_is_no_text() -> Result<(), Failure> {
+    let broken = std::env::vars_os().find_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with("VIBECTL_"))?;
+        value.into_string().is_err().then_some(name)
+    });
+    broken.map_or(Ok(()), |name| Err(Failure::Usage(format!("environment variable {name}: not UTF-8 text"))))
 }
 
-/// Variables that are not text are not ours.
+/// Other variables that are not text are not ours.
 fn read() -> Environment {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

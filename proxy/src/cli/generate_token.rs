@@ -110,7 +110,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use vibectl_config::layers::{JwtSecret, Overrides};
+    use vibectl_config::locate::Environment;
     use vibectl_token::standalone::{Secret, Verified, verify};
 
     use super::*;
@@ -128,9 +128,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let file = folder.path().join("config.yaml");
         fs::write(&file, config).expect("config");
-        let jwt_secret = secret.map(|secret| JwtSecret::Value(vibectl_config::Secret::new(secret)));
-        let overrides = Overrides { jwt_secret, ..Overrides::default() };
-        let settings = Settings { file: Some(file), file_is_named: true, overrides, ..Settings::default() };
+        let secret = secret.map(|secret| ("VIBECTL_JWT_SECRET".to_owned(), secret.to_owned()));
+        let variables: Environment = secret.into_iter().collect();
+        let settings = Settings { file: Some(file), file_is_named: true, variables, ..Settings::default() };
         let mut out = Vec::new();
         command.run_with(&settings, NOW, "1".to_owned(), &mut out)?;
         Ok(String::from_utf8(out).expect("text"))
@@ -211,7 +211,7 @@ mod tests {
             "VIBECTL_JWT_SECRET_FILE",
             "jwt.secret_key",
             "jwt.secret_key_file",
-            "openssl",
+            "config generate-secret",
         ] {
             assert!(text.contains(way), "{text}");
         }

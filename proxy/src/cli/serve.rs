@@ -252,6 +252,6 @@ impl Common {
             ..Overrides::default()
         };
         let settings = environment::settings(config)?;
-        Ok(Settings { overrides: flags.over(settings.overrides), tls, insecure, ..settings })
+        Ok(Settings { overrides: flags, tls, insecure, ..settings })
     }
 }

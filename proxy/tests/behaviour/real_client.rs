@@ -124,3 +124,32 @@ fn the_released_client_trusts_a_private_ca_and_shows_its_token() {
     let (success, said) = with(&forged);
     assert!(!success, "{said}");
 }
+
+#[test]
+fn a_token_of_the_originals_own_generate_token_is_accepted_with_the_same_secret() {
+    let Some(user) = User::new() else { return };
+    let token = user.home.path().join("original.jwt");
+    let original = user.client.with_file_name("vibectl-server");
+    let path = format!("{}:/usr/bin:/bin", user.home.path().join("bin").display());
+    must(
+        Command::new(original)
+            .env_clear()
+            .envs([("HOME", text(user.home.path())), ("PATH", &path), ("VIBECTL_JWT_SECRET", SECRET)])
+            .args(["generate-token", "dev-user", "--expires-in", "30d", "--output", text(&token)]),
+    );
+    let with_secret = |secret: &str| {
+        let config = format!("server: {{host: 127.0.0.1}}\njwt: {{enabled: true, secret_key: {secret}}}\n");
+        Server::insecure(&config)
+    };
+    let server = with_secret(SECRET);
+    let address = format!("vibectl-server-insecure://127.0.0.1:{}", server.port);
+    let arguments = ["setup-proxy", "configure", "alone", &address, "--jwt-path", text(&token)];
+
+    user.succeeds(&arguments, "Connection test successful!");
+
+    assert!(server.log().contains("\"subject\":\"dev-user\""), "{}", server.log());
+    let other = with_secret("another-secret-of-more-than-32-characters");
+    let bearer = format!("Authorization: Bearer {}\r\n", fs::read_to_string(&token).expect("a token").trim());
+    assert_eq!(server.get_with("/v1/models", &bearer).0, 200);
+    assert_eq!(other.get_with("/v1/models", &bearer).0, 401);
+}

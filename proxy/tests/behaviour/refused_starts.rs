@@ -27,7 +27,7 @@ fn serving_with_authentication_but_no_secret_says_how_to_make_one() {
     let (code, text) = refused(&["serve", "--config", "c.yaml"], "tls: {enabled: false}");
 
     assert_eq!(code, Some(64));
-    assert!(text.contains("VIBECTL_JWT_SECRET") && text.contains("openssl rand"), "{text}");
+    assert!(text.contains("VIBECTL_JWT_SECRET") && text.contains("config generate-secret"), "{text}");
 }
 
 #[test]

@@ -149,7 +149,13 @@ impl Drop for Server {
 
 /// Runs a command of the binary to its end in this folder.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ended {
-    let output = command(folder).args(arguments).output().expect("the binary runs");
+    run_with(folder, &[], arguments)
+}
+
+/// As [`run`], with these environment variables.
+pub(crate) fn run_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Ended {
+    let command = &mut command(folder);
+    let output = command.envs(variables.iter().copied()).args(arguments).output().expect("the binary runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }

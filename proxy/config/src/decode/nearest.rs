@@ -1,7 +1,7 @@
 //! Which known key somebody may have meant.
 
 /// The known key nearest to `key`, if one is near enough to be meant.
-pub(super) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let key = normal(key);
     if key.len() > LONGEST {
         return None;

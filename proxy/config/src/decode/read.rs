@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, path::PathBuf};
 
 use super::{Cursor, base_url};
 use crate::{
-    document::{Kind, Scalar, Value},
+    document::{Kind, Scalar, Style, Value},
     secret::Secret,
 };
 
@@ -19,6 +19,13 @@ impl Cursor<'_> {
     pub(crate) fn boolean(&self) -> Option<bool> {
         match self.scalar().map(Scalar::kind) {
             Some(Kind::Boolean(value)) => Some(value),
+            Some(Kind::Text) if self.is_of_a_variable() => {
+                match self.scalar().map(|scalar| scalar.text.trim()) {
+                    Some("true") => Some(true),
+                    Some("false") => Some(false),
+                    _ => self.unexpected("true or false"),
+                }
+            }
             Some(Kind::Text) => self.unexpected("true or false without quotes"),
             _ => self.unexpected("true or false"),
         }
@@ -158,6 +165,10 @@ impl Cursor<'_> {
                 None
             }
         }
+    }
+
+    fn is_of_a_variable(&self) -> bool {
+        self.scalar().is_some_and(|scalar| scalar.style == Style::Variable)
     }
 
     fn scalar(&self) -> Option<&Scalar> {

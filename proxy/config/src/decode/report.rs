@@ -6,32 +6,49 @@ use std::{
     sync::Arc,
 };
 
-use crate::mistake::{Mistake, Mistakes, Notice, Position};
+use crate::{
+    layers::Origin,
+    mistake::{Mistake, Mistakes, Notice, Position, Text},
+};
 
-/// Collects while one file is decoded.
+/// Collects while one config is decoded.
 pub(crate) struct Report {
     source: Arc<str>,
+    /// The names of the variables, by their numbers.
+    variables: Vec<Arc<str>>,
     mistakes: RefCell<Vec<Mistake>>,
     notices: RefCell<Vec<Notice>>,
     places: RefCell<BTreeMap<String, Position>>,
-    asked: RefCell<BTreeSet<String>>,
+    keys: RefCell<Keys>,
+}
+
+/// What the schema asked for, whether a config has it or not.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    /// Every key, retired ones too.
+    pub(crate) asked: BTreeSet<String>,
+    /// Those that are still understood and have no future.
+    pub(crate) retired: BTreeSet<String>,
+    /// Those that hold a list, or a map of names that a person chooses.
+    pub(crate) many: BTreeSet<String>,
 }
 
 impl Report {
-    /// An empty report on the file that messages call `source`.
-    pub(crate) fn new(source: &str) -> Self {
+    /// An empty report on the file that messages call `source`, and on variables of these names.
+    pub(crate) fn new(source: &str, variables: Vec<Arc<str>>) -> Self {
         Self {
             source: Arc::from(source),
+            variables,
             mistakes: RefCell::default(),
             notices: RefCell::default(),
             places: RefCell::default(),
-            asked: RefCell::default(),
+            keys: RefCell::default(),
         }
     }
 
     /// Notes a mistake.
     pub(crate) fn mistake(&self, at: Position, key: &str, problem: String) {
-        self.mistakes.borrow_mut().push(Mistake::new(&self.source, at, key, problem));
+        self.mistakes.borrow_mut().push(Mistake::new(self.source_of(at), at, key, problem));
     }
 
     /// Notes a mistake at a key that was decoded before, or at the nearest one around it.
@@ -49,7 +66,7 @@ impl Report {
 
     /// Notes what the owner of the file should know.
     pub(crate) fn notice(&self, at: Position, key: &str, text: String) {
-        self.notices.borrow_mut().push(Notice::new(&self.source, at, key, text));
+        self.notices.borrow_mut().push(Notice::new(self.source_of(at), at, key, text));
     }
 
     /// Like [`Self::notice`], at a key that was decoded before.
@@ -58,18 +75,49 @@ impl Report {
     }
 
     /// Remembers where a key is.
-    pub(super) fn place(&self, key: &str, at: Position) {
+    pub(crate) fn place(&self, key: &str, at: Position) {
         self.places.borrow_mut().insert(key.to_owned(), at);
     }
 
     /// Remembers that the schema knows a key.
     pub(super) fn asked(&self, key: String) {
-        self.asked.borrow_mut().insert(key);
+        self.keys.borrow_mut().asked.insert(key);
     }
 
-    /// Every key that the schema asked for, whether the file has it or not.
-    pub(crate) fn into_asked(self) -> BTreeSet<String> {
-        self.asked.into_inner()
+    /// Remembers that the schema still understands a key.
+    pub(super) fn retired(&self, key: String) {
+        self.keys.borrow_mut().retired.insert(key.clone());
+        self.asked(key);
+    }
+
+    /// Remembers that a key holds a list, or a map of chosen names.
+    pub(super) fn holds_many(&self, key: &str) {
+        self.keys.borrow_mut().many.insert(key.to_owned());
+    }
+
+    /// The keys of the schema.
+    pub(crate) fn into_keys(self) -> Keys {
+        self.keys.into_inner()
+    }
+
+    /// Where each key that is there comes from.
+    pub(crate) fn origins(&self) -> BTreeMap<String, Origin> {
+        let places = self.places.borrow();
+        places.iter().map(|(key, at)| (key.clone(), self.origin(*at))).collect()
+    }
+
+    fn origin(&self, at: Position) -> Origin {
+        match at.text {
+            Text::File => Origin::File { line: at.line },
+            Text::Variable(_) => Origin::Variable(self.source_of(at).to_string()),
+        }
+    }
+
+    fn source_of(&self, at: Position) -> &Arc<str> {
+        match at.text {
+            Text::File => &self.source,
+            Text::Variable(number) => self.variables.get(number).unwrap_or(&self.source),
+        }
     }
 
     /// The notices in the order of the file, or the mistakes.
@@ -78,7 +126,7 @@ impl Report {
             return Err(mistakes);
         }
         let mut notices = self.notices.into_inner();
-        notices.sort_by_key(|notice| (notice.line(), notice.column()));
+        notices.sort_by_key(Notice::position);
         Ok(notices)
     }
 

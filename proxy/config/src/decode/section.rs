@@ -42,7 +42,7 @@ impl<'a> Section<'a> {
         read: impl FnOnce(&Cursor<'a>) -> Option<T>,
     ) -> Option<T> {
         let path = join(&self.cursor.key, key);
-        self.cursor.report.asked(path.clone());
+        self.cursor.report.retired(path.clone());
         self.retired.push(key);
         let cursor = self.entry(key, path)?;
         cursor.notice(why);

@@ -4,7 +4,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use serde_saphyr::granit_parser::{Event, ScalarStyle};
 
-use super::{Document, Entry, Fault, MAX_DEPTH, MAX_NODES, Node, Scalar, Value, too_deep};
+use super::{Document, Entry, Fault, MAX_DEPTH, MAX_NODES, Node, Scalar, Style, Value, too_deep};
 use crate::mistake::Position;
 
 /// Takes events in order and keeps what is open. A fault that leaves the structure clear is noted and passed over.
@@ -51,8 +51,8 @@ impl Builder {
             Event::DocumentStart(..) => self.start_document(at),
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), at);
-                let plain = matches!(style, ScalarStyle::Plain);
-                self.complete(at, anchor, Value::Scalar(Scalar { text: text.into_owned(), plain }))
+                let style = if matches!(style, ScalarStyle::Plain) { Style::Plain } else { Style::Quoted };
+                self.complete(at, anchor, Value::Scalar(Scalar { text: text.into_owned(), style }))
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), at);
@@ -154,7 +154,7 @@ impl Builder {
 
 fn read_key(node: &Node, at: Position, faults: &mut Vec<Fault>) -> Key {
     let text = match &node.value {
-        Value::Scalar(Scalar { text, plain: true }) if text == "<<" => {
+        Value::Scalar(Scalar { text, style: Style::Plain }) if text == "<<" => {
             faults.push(Fault::new(at, "merge keys are not supported; write the keys out"));
             None
         }
@@ -185,7 +185,7 @@ impl OpenMap {
 }
 
 impl Node {
-    fn new(at: Position, value: Value) -> Self {
+    pub(super) fn new(at: Position, value: Value) -> Self {
         let (size, depth) = match &value {
             Value::Scalar(_) => (0, 0),
             Value::List(items) => extent(items.iter()),

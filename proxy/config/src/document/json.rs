@@ -12,7 +12,7 @@ pub(super) fn check(text: &str) -> Result<(), Fault> {
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let at = Position { line: error.line().max(1), column: error.column().max(1) };
+            let at = Position::in_file(error.line().max(1), error.column().max(1));
             let text = error.to_string();
             let problem = text.rsplit_once(" at line ").map_or(text.as_str(), |(problem, _)| problem);
             Err(Fault::new(at, format!("not valid JSON: {problem}")))

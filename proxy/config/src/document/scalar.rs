@@ -1,10 +1,21 @@
 //! One scalar as written, and what an unquoted one could be taken for.
 
-/// The text of a scalar, and whether it stood without quotes.
+/// The text of a scalar, and how it stood there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scalar {
     pub(crate) text: String,
-    pub(crate) plain: bool,
+    pub(crate) style: Style,
+}
+
+/// How a scalar stood there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes.
+    Plain,
+    /// In quotes, or as a block: text, whatever it looks like.
+    Quoted,
+    /// The value of an environment variable: what it means is up to the key alone.
+    Variable,
 }
 
 /// What a scalar is, or might be to one YAML reader or another.
@@ -28,7 +39,7 @@ const BOOLEAN_WORDS: [&str; 6] = ["true", "false", "yes", "no", "on", "off"];
 impl Scalar {
     /// What this scalar is.
     pub(crate) fn kind(&self) -> Kind {
-        if !self.plain {
+        if self.style != Style::Plain {
             return Kind::Text;
         }
         match self.text.as_str() {
@@ -81,10 +92,10 @@ fn looks_like_a_float(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Scalar};
+    use super::{Kind, Scalar, Style};
 
     fn kind(text: &str) -> Kind {
-        Scalar { text: text.to_owned(), plain: true }.kind()
+        Scalar { text: text.to_owned(), style: Style::Plain }.kind()
     }
 
     #[test]
@@ -110,6 +121,6 @@ mod tests {
         ] {
             assert_eq!(kind(text), Kind::Text, "{text}");
         }
-        assert_eq!(Scalar { text: "no".to_owned(), plain: false }.kind(), Kind::Text);
+        assert_eq!(Scalar { text: "no".to_owned(), style: Style::Quoted }.kind(), Kind::Text);
     }
 }

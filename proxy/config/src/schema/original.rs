@@ -45,5 +45,6 @@ fn put<T: PartialEq>(original: Option<(Cursor<'_>, T)>, target: &mut Option<T>, 
     if target.as_ref().is_some_and(|said| *said != value) {
         cursor.mistake(format!("contradicts {today}; remove this key"));
     }
+    cursor.stands_for(today);
     target.get_or_insert(value);
 }

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use clap::Args;
 use serde_json::{Map, Value};
+use vibectl_config::layers::variable_of;
 
-use super::{File, parse};
-use crate::cli::outcome::Failure;
-use crate::tls::private_file::{self, PRIVATE};
+use super::{File, parse, replace};
+use crate::cli::outcome::{Failure, say};
 
 /// Arguments of `config set`.
 #[derive(Debug, Args)]
@@ -30,7 +30,11 @@ impl Set {
         put(&mut tree, &self.key, value)?;
         let changed = serde_saphyr::to_string(&tree).map_err(Failure::running)?;
         parse(&changed, &path)?;
-        private_file::replace(&path, changed.as_bytes(), PRIVATE).map_err(Failure::running)?;
+        replace(&path, &changed)?;
+        if let Some(variable) = variable_of(&self.key).filter(|known| std::env::var_os(&known.name).is_some())
+        {
+            say(&format!("warning: the environment variable {} stands over it", variable.name));
+        }
         writeln!(out, "set {} in {}", self.key, path.display()).map_err(Failure::running)
     }
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// RFC 7518, 3.2: a key of at least the size of the hash.
 const RECOMMENDED_BYTES: usize = 32;
@@ -26,6 +29,14 @@ pub enum SecretError {
 }
 
 impl Secret {
+    /// How many random bytes a new secret is made of.
+    pub const RANDOM_BYTES: usize = RECOMMENDED_BYTES;
+
+    /// The text of a new secret: printable, of these random bytes, which the caller draws.
+    pub fn text_of(random: &[u8; Self::RANDOM_BYTES]) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(random))
+    }
+
     /// The secret of these bytes, without white space around them, as the original reads files.
     pub fn new(bytes: &[u8]) -> Result<Self, SecretError> {
         let bytes = bytes.trim_ascii();
