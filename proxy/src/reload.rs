@@ -22,7 +22,8 @@ use vibectl_config::{Config, Notice};
 use crate::parts::{Files, Parts};
 use crate::provider::sources::Sources;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
-use crate::settings::{Mistakes, Settings};
+use crate::settings::mode::Chosen;
+use crate::settings::{Loaded, Mistakes, Settings};
 use crate::state::{Active, Shared, unix_now};
 use crate::telemetry::Level;
 use crate::tls::{TlsState, read_client_ca, read_pair};
@@ -58,6 +59,8 @@ pub struct Started {
     pub reloader: Reloader,
     /// What the config's owner should know about it.
     pub notices: Vec<Notice>,
+    /// How it is served, where the command serves.
+    pub chosen: Option<Chosen>,
 }
 
 impl Reloader {
@@ -69,8 +72,8 @@ impl Reloader {
     ) -> Result<Started, Mistakes> {
         let config_files = settings.files();
         let (seen, files) = config_files.read().map_err(|error| Mistakes(vec![error.to_string()]))?;
-        let loaded = settings.interpret(&files)?;
-        let config = Arc::new(loaded.config);
+        let Loaded { config, notices, chosen } = settings.interpret(&files)?;
+        let config = Arc::new(config);
         let level = level(&config);
         let parts = Parts::new(key(&config)?);
         parts.in_force(Part::Config, &files);
@@ -83,7 +86,7 @@ impl Reloader {
         ];
         watched.push(Watched::new(Part::Access, access_files(&config, &settings)));
         let reloader = Self { shared: Arc::clone(&shared), settings, level, watched };
-        Ok(Started { shared, reloader, notices: loaded.notices })
+        Ok(Started { shared, reloader, notices, chosen })
     }
 
     /// Looks at all files once and puts in force what has changed. Returns what was refused now.

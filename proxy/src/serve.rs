@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use vibectl_config::Config;
 
-use crate::cli::outcome::Failure;
+use crate::cli::outcome::{Failure, say};
 use crate::fleet;
 use crate::listener::tls::Security;
 use crate::listener::{self, Listener};
@@ -23,6 +24,7 @@ use crate::reload::{Reloader, Started};
 use crate::serve::certificates::{Certificates, Plan};
 use crate::service::panics;
 use crate::settings::Settings;
+use crate::settings::mode::{Chosen, Mode};
 use crate::state::Shared;
 use crate::{service, shutdown, telemetry};
 
@@ -31,7 +33,7 @@ use crate::{service, shutdown, telemetry};
 pub struct Start {
     /// The config and what is said about it on the command line.
     pub settings: Settings,
-    /// Where the certificate comes from.
+    /// What the command brings along for a certificate.
     pub certificates: Certificates,
 }
 
@@ -47,7 +49,10 @@ pub fn run(start: Start) -> Result<(), Failure> {
     let started = started.map_err(|mistakes| Failure::usage(&mistakes))?;
     let known = started.shared.auth.start(&started.shared.config(), insecure);
     known.map_err(|error| Failure::unusable(&error))?;
-    let plan = certificates.plan(&started.shared.config()).map_err(|mistakes| Failure::usage(&mistakes))?;
+    let chosen = started.chosen.as_ref().ok_or_else(|| Failure::usage(&"this command does not serve"))?;
+    announce(chosen, &started.shared.config());
+    let plan = certificates.plan(chosen.mode, &started.shared.config());
+    let plan = plan.map_err(|mistakes| Failure::usage(&mistakes))?;
     panics::log_panics();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::running)?;
@@ -57,8 +62,24 @@ pub fn run(start: Start) -> Result<(), Failure> {
     ended
 }
 
+/// Says which mode it is and why, so that nobody has to guess from a config.
+fn announce(chosen: &Chosen, config: &Config) {
+    let Chosen { mode, because, deprecated } = chosen;
+    tracing::info!(%mode, because = because.join(", "), "serving mode chosen");
+    if let Some(command) = deprecated {
+        tracing::warn!(instead = command, "deprecated: these flags of serve have a command of their own");
+    }
+    if *mode == Mode::Insecure && config.fleet.is_none() {
+        // Said at every log level.
+        say(&format!(
+            "warning: serving on {} without TLS: whoever can see this traffic can read and change it",
+            config.server.host
+        ));
+    }
+}
+
 async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
-    let Started { shared, mut reloader, notices } = started;
+    let Started { shared, mut reloader, notices, chosen: _ } = started;
     for notice in &notices {
         tracing::warn!(notice = %notice, "config");
     }

@@ -1,5 +1,7 @@
 //! From flags, environment and file to the one [`Config`] that is served, at the start and at every change of the file.
 
+pub mod mode;
+
 use std::path::PathBuf;
 
 use vibectl_config::layers::Overrides;
@@ -8,6 +10,7 @@ use vibectl_config::{Config, Notice, Parsed};
 
 use crate::parts::Files;
 use crate::reload::files::PartFiles;
+use crate::settings::mode::{Chosen, Mode, ServeFlags};
 
 /// Name of the config file in [`Files`] (and in its revision).
 const CONFIG_FILE: &str = vibectl_config::mount::CONFIG_FILE;
@@ -34,10 +37,10 @@ pub struct Settings {
 /// What a command says about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum TlsOverride {
-    /// The file decides.
+    /// Nothing: the command does not serve.
     #[default]
-    AsConfigured,
-    /// None, whatever the file says.
+    None,
+    /// No TLS, whatever the file says.
     Off,
     /// With these files, whatever the file says.
     Files {
@@ -48,10 +51,10 @@ pub enum TlsOverride {
         /// CA that callers need a certificate of.
         client_ca_file: Option<PathBuf>,
     },
-    /// With a self-signed certificate; the file must not name another one.
-    SelfSigned,
     /// With a certificate that is issued at the start, whatever the file says.
     Issued,
+    /// As flags and file say together.
+    Routed(ServeFlags),
 }
 
 /// A usable config and what its owner should know about it.
@@ -61,6 +64,8 @@ pub struct Loaded {
     pub config: Config,
     /// Deprecated keys and the like.
     pub notices: Vec<Notice>,
+    /// How it is served; none for a command that does not serve.
+    pub chosen: Option<Chosen>,
 }
 
 /// Why there is no usable config; one line for each mistake.
@@ -85,8 +90,8 @@ impl Settings {
     pub fn interpret(&self, files: &Files) -> Result<Loaded, Mistakes> {
         let parsed = self.parse(files)?;
         let mut config = parsed.config;
-        self.put_over(&mut config).map_err(Mistakes::one)?;
-        Ok(Loaded { config, notices: parsed.notices })
+        let chosen = self.put_over(&mut config).map_err(Mistakes::one)?;
+        Ok(Loaded { config, notices: parsed.notices, chosen })
     }
 
     /// As [`Self::interpret`], without the flags: what file and environment say, and where each value comes from.
@@ -102,7 +107,7 @@ impl Settings {
             .map_err(|mistakes| Mistakes(mistakes.iter().map(ToString::to_string).collect()))
     }
 
-    fn put_over(&self, config: &mut Config) -> Result<(), String> {
+    fn put_over(&self, config: &mut Config) -> Result<Option<Chosen>, String> {
         let metrics_port_alone =
             self.overrides.admin_port.is_some() && self.overrides.admin_enabled.is_none();
         if metrics_port_alone && !config.admin.enabled {
@@ -120,35 +125,29 @@ impl Settings {
 }
 
 impl TlsOverride {
-    fn put_over(&self, config: &mut Config) -> Result<(), String> {
+    fn put_over(&self, config: &mut Config) -> Result<Option<Chosen>, String> {
         let tls = &mut config.tls;
-        match self {
-            Self::AsConfigured => return Ok(()),
+        let chosen = match self {
+            Self::None => return Ok(None),
+            Self::Routed(flags) => return flags.put_over(config).map(Some),
             Self::Off => {
                 tls.enabled = Some(false);
                 (tls.cert_file, tls.key_file, tls.ca_bundle_file) = (None, None, None);
+                Chosen::by_command(Mode::Insecure, "serve-insecure")
             }
             Self::Files { cert_file, key_file, client_ca_file } => {
                 tls.enabled = Some(true);
                 (tls.cert_file, tls.key_file) = (Some(cert_file.clone()), Some(key_file.clone()));
                 tls.ca_bundle_file = client_ca_file.clone().or_else(|| tls.ca_bundle_file.take());
+                Chosen::by_command(Mode::Custom, "serve-custom")
             }
-            Self::SelfSigned if tls.cert_file.is_some() => {
-                return Err(
-                    "--tls: would make a certificate, but tls.cert_file names one; leave one of them out"
-                        .to_owned(),
-                );
-            }
-            Self::SelfSigned if tls.enabled == Some(false) => {
-                return Err("--tls: the config says tls.enabled: false; leave one of them out".to_owned());
-            }
-            Self::SelfSigned => tls.enabled = Some(true),
             Self::Issued => {
                 tls.enabled = Some(true);
                 (tls.cert_file, tls.key_file) = (None, None);
+                Chosen::by_command(Mode::Ca, "serve-ca")
             }
-        }
-        Ok(())
+        };
+        Ok(Some(chosen))
     }
 }
 
@@ -194,17 +193,6 @@ mod tests {
         let mistake = interpret(overrides, "").expect_err("no such model");
 
         assert_eq!(mistake.to_string(), "no model is called \"gpt\"; known: echo");
-    }
-
-    #[test]
-    fn a_self_signed_certificate_is_not_made_beside_a_configured_one() {
-        let settings = Settings { tls: TlsOverride::SelfSigned, ..Settings::default() };
-
-        let named = interpret_all(settings.clone(), "tls: {cert_file: /c, key_file: /k}");
-        let off = interpret_all(settings, "tls: {enabled: false}");
-
-        assert!(named.expect_err("named").to_string().starts_with("--tls: would make a certificate"));
-        assert!(off.expect_err("off").to_string().starts_with("--tls: the config says"));
     }
 
     #[test]

@@ -25,3 +25,5 @@ mod refused_starts;
 mod reloading;
 #[path = "behaviour/revoking.rs"]
 mod revoking;
+#[path = "behaviour/serving_modes.rs"]
+mod serving_modes;

@@ -8,13 +8,13 @@ use vibectl_config::layers::Overrides;
 use vibectl_pki::{Name, Names};
 
 use crate::cli::environment;
-use crate::cli::outcome::{Failure, say};
+use crate::cli::outcome::Failure;
 use crate::serve::certificates::Certificates;
 use crate::serve::{self, Start};
+use crate::settings::mode::ServeFlags;
 use crate::settings::{Settings, TlsOverride};
 use crate::tls::ca_directory::{CaDirectory, PairPath};
 use crate::tls::issuer::CaIssuer;
-use crate::tls::self_signed;
 
 /// Where `serve-insecure` listens unless told otherwise: nobody else's network.
 const OWN_MACHINE: &str = "127.0.0.1";
@@ -79,12 +79,31 @@ impl From<Level> for LogLevel {
     }
 }
 
-/// Arguments of `serve`.
+/// Arguments of `serve`: what stands over the keys `tls` and `acme` of the config. What contradicts, here or there, is an error.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct Serve {
-    /// Make a self-signed certificate, once, in the server's config directory, and serve with it
-    #[arg(long)]
+    /// Speak TLS: with the certificate of the config, or else with a self-signed one that is made once
+    #[arg(long, conflicts_with = "no_tls")]
     tls: bool,
+    /// Speak no TLS; better: serve-insecure
+    #[arg(long, conflicts_with_all = ["cert_file", "key_file", "generate_certs", "acme"])]
+    no_tls: bool,
+    /// Certificate and its chain, PEM; better: serve-custom
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Make a self-signed certificate, once, in certs/ of the server's config directory, and serve with it
+    #[arg(long, conflicts_with_all = ["cert_file", "key_file", "acme"])]
+    generate_certs: bool,
+    /// Get the certificate from the ACME server of the config (not available yet)
+    #[arg(long, conflicts_with_all = ["no_acme", "cert_file", "key_file"])]
+    acme: bool,
+    /// Leave out acme of the config
+    #[arg(long)]
+    no_acme: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -153,34 +172,28 @@ pub struct ServeAcme {
 impl Serve {
     /// Serves as the config says.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { tls, common } = self;
-        if !tls {
-            let settings = common.settings(TlsOverride::AsConfigured, false)?;
-            return serve::run(Start { settings, certificates: Certificates::AsConfigured });
-        }
-        let names = self_signed::names(common.host.as_deref().filter(is_a_name).unwrap_or("localhost"));
-        let names = names.map_err(|error| Failure::usage(&error))?;
-        let folder = environment::server_dir()?.join("certs");
-        let pair = PairPath { certificate: folder.join("server.crt"), key: folder.join("server.key") };
-        let settings = common.settings(TlsOverride::SelfSigned, false)?;
-        serve::run(Start { settings, certificates: Certificates::SelfSigned(pair, names) })
+        let Self { tls, no_tls, cert_file, key_file, generate_certs, acme, no_acme, common } = self;
+        let said = |yes: bool, no: bool| (yes || no).then_some(yes);
+        let (tls, acme) = (said(tls, no_tls), said(acme, no_acme));
+        let certificates = if tls == Some(true) || generate_certs {
+            let folder = environment::server_dir()?.join("certs");
+            let pair = PairPath { certificate: folder.join("server.crt"), key: folder.join("server.key") };
+            Certificates::SelfSigned(pair)
+        } else {
+            Certificates::Named
+        };
+        let flags = ServeFlags { tls, cert_file, key_file, generate_certs, acme };
+        let settings = common.settings(TlsOverride::Routed(flags), false)?;
+        serve::run(Start { settings, certificates })
     }
-}
-
-/// A wildcard address is nobody's name.
-fn is_a_name(host: &&str) -> bool {
-    host.parse::<std::net::IpAddr>().map_or(true, |address| !address.is_unspecified())
 }
 
 impl ServeInsecure {
     /// Serves without TLS.
     pub fn run(mut self) -> Result<(), Failure> {
-        let host = self.common.host.get_or_insert_with(|| OWN_MACHINE.to_owned());
-        say(&format!(
-            "warning: serving on {host} without TLS: whoever can see this traffic can read and change it"
-        ));
+        self.common.host.get_or_insert_with(|| OWN_MACHINE.to_owned());
         let settings = self.common.settings(TlsOverride::Off, true)?;
-        serve::run(Start { settings, certificates: Certificates::AsConfigured })
+        serve::run(Start { settings, certificates: Certificates::Named })
     }
 }
 
@@ -190,7 +203,7 @@ impl ServeCustom {
         let Self { cert_file, key_file, ca_bundle_file, common } = self;
         let files = TlsOverride::Files { cert_file, key_file, client_ca_file: ca_bundle_file };
         let settings = common.settings(files, false)?;
-        serve::run(Start { settings, certificates: Certificates::AsConfigured })
+        serve::run(Start { settings, certificates: Certificates::Named })
     }
 }
 

@@ -11,19 +11,20 @@ use vibectl_pki::{Leaf, Names};
 use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
 use crate::settings::Mistakes;
+use crate::settings::mode::Mode;
 use crate::state::Shared;
 use crate::tls::ca_directory::PairPath;
 use crate::tls::issuer::CaIssuer;
 use crate::tls::{TlsState, self_signed};
 
-/// What the command says about the certificate.
+/// What the command brings along for its mode.
 #[derive(Debug)]
 pub enum Certificates {
-    /// The config names its files, or turns TLS off.
-    AsConfigured,
-    /// Made by ourselves and kept in these files.
-    SelfSigned(PairPath, Names),
-    /// Issued by a CA directory.
+    /// Nothing: files are named, or there is no TLS.
+    Named,
+    /// Where a self-signed pair is kept, should the mode ask for one.
+    SelfSigned(PairPath),
+    /// A CA directory that issues.
     Issued(CaIssuer),
 }
 
@@ -41,28 +42,35 @@ pub enum Plan {
 }
 
 impl Certificates {
-    /// Decides, by command and config together.
-    pub fn plan(self, config: &Config) -> Result<Plan, Mistakes> {
-        match self {
-            Self::SelfSigned(paths, names) => Ok(Plan::SelfSigned(paths, names)),
-            Self::Issued(issuer) => Ok(Plan::Issued(issuer)),
-            Self::AsConfigured => as_configured(config),
+    /// What the mode means with what the command brings along.
+    pub fn plan(self, mode: Mode, config: &Config) -> Result<Plan, Mistakes> {
+        match (mode, self) {
+            (Mode::Insecure, _) => Ok(Plan::Plaintext),
+            (Mode::Custom, _) => Ok(Plan::Files),
+            (Mode::SelfSigned, Self::SelfSigned(paths)) => {
+                let host = Some(config.server.host.as_str()).filter(is_a_name).unwrap_or("localhost");
+                let names = self_signed::names(host).map_err(|error| mistake(&format!("{host}: {error}")))?;
+                Ok(Plan::SelfSigned(paths, names))
+            }
+            (Mode::Ca, Self::Issued(issuer)) => Ok(Plan::Issued(issuer)),
+            (Mode::Acme, _) => Err(mistake(ACME)),
+            // Each command brings along what its own modes need.
+            (Mode::SelfSigned | Mode::Ca, _) => Err(mistake("no place for a certificate")),
         }
     }
 }
 
-fn as_configured(config: &Config) -> Result<Plan, Mistakes> {
-    let mistake = |text: &str| Err(Mistakes(vec![text.to_owned()]));
-    match (config.tls.enabled, &config.tls.cert_file, &config.tls.key_file) {
-        (Some(false), _, _) => Ok(Plan::Plaintext),
-        (_, Some(_), Some(_)) => Ok(Plan::Files),
-        (_, Some(_), None) => mistake("tls.key_file: missing beside tls.cert_file"),
-        (_, None, Some(_)) => mistake("tls.cert_file: missing beside tls.key_file"),
-        (_, None, None) => mistake(
-            "no certificate: set tls.cert_file and tls.key_file, or use `serve --tls` (self-signed), \
-             `serve-ca` or `serve-custom`, or set tls.enabled: false for plaintext",
-        ),
-    }
+/// What is said until certificates can be had from an ACME server.
+const ACME: &str = "certificates from an ACME server are not available yet; have another client get one and use \
+                    `vibectl-server serve-custom --cert-file FILE --key-file FILE`: renewed files are followed without a restart";
+
+fn mistake(text: &str) -> Mistakes {
+    Mistakes(vec![text.to_owned()])
+}
+
+/// A wildcard address is nobody's name.
+fn is_a_name(host: &&str) -> bool {
+    host.parse::<std::net::IpAddr>().map_or(true, |address| !address.is_unspecified())
 }
 
 impl Plan {
