@@ -6,6 +6,7 @@ mod issue;
 use zeroize::Zeroizing;
 
 pub use self::generate::Subject;
+pub(crate) use self::generate::date;
 use crate::{
     certificate::{CertificateError, CertificateFacts, Chain, parse},
     constraints,
@@ -96,6 +97,10 @@ impl Ca {
     /// The key as PEM.
     pub fn key_pem(&self) -> Zeroizing<String> {
         self.key.to_pem()
+    }
+
+    pub(crate) fn signing_pair(&self) -> &rcgen::KeyPair {
+        self.key.pair()
     }
 
     /// The names that the name constraints of this CA and of its known issuers do not allow.

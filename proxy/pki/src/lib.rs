@@ -7,7 +7,7 @@
 //! Names ──▶ Ca::{root, intermediate, constrained} ──▶ Ca::issue(IssueRequest) ──▶ Leaf (chain + key)
 //!                         │                                                        │
 //!                         ▼                                                        ▼
-//!               CaState ──rollover──▶ Step                             CertificateFacts, renewal::Lifetime
+//!               CaState ──rollover──▶ Step, revocation_list ──▶ Crl     CertificateFacts, renewal::Lifetime
 //!                         │
 //!                         ▼
 //!                    TrustBundle (what clients get)
@@ -20,6 +20,7 @@ pub mod bundle;
 pub mod ca;
 pub mod certificate;
 mod constraints;
+pub mod crl;
 pub mod key;
 pub mod leaf;
 pub mod names;
@@ -31,6 +32,7 @@ pub use self::{
     bundle::TrustBundle,
     ca::{Ca, CaError, Subject},
     certificate::{CertificateError, CertificateFacts, Chain},
+    crl::{Crl, CrlError, Crls, RevocationReason, Revoked},
     key::{KeyError, PrivateKey},
     leaf::{IssueError, IssueRequest, Leaf, Usage},
     names::{Name, NameError, Names},

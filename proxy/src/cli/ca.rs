@@ -4,8 +4,17 @@
 //! as the RSA 3072 that they replace, accepted by every TLS client of the last ten years, and made in no time. Folders with RSA
 //! keys keep working.
 
-mod create_server_cert;
+mod archive;
+mod authorities;
+mod backup;
+mod create_cert;
 mod init;
+mod list;
+mod print;
+mod renew;
+mod revoke;
+mod rotate;
+mod show;
 mod status;
 
 use std::{
@@ -35,10 +44,33 @@ enum Command {
     /// The root key is needed for nothing else afterwards: move root/ca.key to a safe place.
     Init(init::Init),
     /// Issue a certificate for a server
-    CreateServerCert(create_server_cert::CreateServerCert),
+    CreateServerCert(create_cert::CreateServerCert),
+    /// Issue a certificate for a caller, for a server that asks callers for one (`tls.ca_bundle_file`)
+    CreateClientCert(create_cert::CreateClientCert),
     /// Tell the state of all certificates; exits with 1 if one is missing, expired or wrong
-    #[command(visible_alias = "check-expiry")]
     Status(status::Status),
+    /// Tell what expires soon; exits with 1 if something does, or is missing, expired or wrong
+    CheckExpiry(status::CheckExpiry),
+    /// List the certificates that were issued, with serial numbers
+    List(list::List),
+    /// Show certificates with their fingerprints and public-key pins
+    Show(show::Show),
+    /// Issue certificates anew for the names that they have
+    Renew(renew::Renew),
+    /// Replace root and intermediate, in three steps with an overlap
+    ///
+    /// `ca rotate` makes a new CA and puts it into the bundle; it does not issue yet. When every client has the new bundle,
+    /// `ca rotate --switch` lets it issue. When every certificate has been renewed, `ca rotate --finish` takes the old CA
+    /// out of the bundle.
+    Rotate(rotate::Rotate),
+    /// Revoke a certificate and publish the revocation list (crl.pem)
+    Revoke(revoke::Revoke),
+    /// Sign the revocation list anew before it is stale
+    Crl(revoke::Refresh),
+    /// Save CA, token keys, revocations, ACME account and certificates in one file
+    Backup(backup::Backup),
+    /// Put the content of a backup in its places
+    Restore(backup::Restore),
 }
 
 /// Where the CA is.
@@ -60,7 +92,17 @@ impl Ca {
         match self.command {
             Command::Init(command) => command.run(now, out),
             Command::CreateServerCert(command) => command.run(now, out),
+            Command::CreateClientCert(command) => command.run(now, out),
             Command::Status(command) => command.run(now, out),
+            Command::CheckExpiry(command) => command.run(now, out),
+            Command::List(command) => command.run(now, out),
+            Command::Show(command) => command.run(out),
+            Command::Renew(command) => command.run(now, out),
+            Command::Rotate(command) => command.run(now, out),
+            Command::Revoke(command) => command.run(now, out),
+            Command::Crl(command) => command.run(now, out),
+            Command::Backup(command) => command.run(out),
+            Command::Restore(command) => command.run(now, out),
         }
     }
 }

@@ -46,17 +46,26 @@ impl CaIssuer {
         Ok(ca.issue(&IssueRequest { names, usage: Usage::Server, validity: *validity, now })?)
     }
 
-    /// Renews the certificate in force at two thirds of its life, until stopped. A failure is logged and tried again.
+    /// Renews the certificate in force at two thirds of its life, and at once when another CA issues, until stopped. A
+    /// failure is logged and tried again.
     pub async fn keep_fresh(self, state: Arc<TlsState>, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let now = Timestamp::now();
-            if now >= state.facts().lifetime.renew_at() {
-                self.renew(&state, now);
-            }
+            self.look(&state, Timestamp::now());
+        }
+    }
+
+    fn look(&self, state: &TlsState, now: Timestamp) {
+        let facts = state.facts();
+        // By its key: a CA that was only renewed vouches for what it has issued before.
+        let replaced = self.directory.read_intermediate().is_ok_and(|ca| {
+            ca.facts().subject_key_id.is_some() && ca.facts().subject_key_id != facts.issuer_key_id
+        });
+        if replaced || now >= facts.lifetime.renew_at() {
+            self.renew(state, now);
         }
     }
 
@@ -113,6 +122,28 @@ mod tests {
         fs::remove_file(issuer.directory.intermediate().key).expect("removed");
         issuer.renew(&state, Timestamp::now());
         assert_eq!(state.facts(), renewed);
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_when_it_is_due_and_when_another_ca_issues_and_not_before() {
+        let (folder, other) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let issuer = issuer(&folder);
+        let first = issuer.issue(Timestamp::now()).expect("a leaf");
+        let state = TlsState::new(&first, None, MinVersion::V1_3).expect("TLS");
+
+        issuer.look(&state, Timestamp::now());
+        assert_eq!(state.facts().serial, first.facts().serial);
+
+        issuer.look(&state, first.facts().lifetime.renew_at());
+        let renewed = state.facts();
+        assert_ne!(renewed.serial, first.facts().serial);
+
+        let replacing = self::issuer(&other).directory.intermediate();
+        fs::copy(replacing.certificate, issuer.directory.intermediate().certificate).expect("copied");
+        fs::copy(replacing.key, issuer.directory.intermediate().key).expect("copied");
+        issuer.look(&state, Timestamp::now());
+        assert_ne!(state.facts().issuer_key_id, renewed.issuer_key_id);
     }
 
     #[test]

@@ -7,10 +7,11 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, IsCa, Issuer, KeyUsagePurpose,
     SerialNumber,
 };
+use x509_parser::x509::AttributeTypeAndValue;
 
 use super::{Ca, CaError};
 use crate::{
-    certificate::{Chain, hex},
+    certificate::{Chain, hex, parse},
     constraints,
     key::{KeyError, PrivateKey},
     names::Names,
@@ -50,14 +51,58 @@ impl Ca {
         validity: Duration,
         now: Timestamp,
     ) -> Result<Self, CaError> {
+        self.sign_intermediate(subject, PrivateKey::generate()?, validity, now)
+    }
+
+    fn sign_intermediate(
+        &self,
+        subject: &Subject,
+        key: PrivateKey,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Self, CaError> {
         let mut params = params(subject, 0, validity, now)?;
         params.not_after = params.not_after.min(date(self.facts.lifetime.not_after));
-        let key = PrivateKey::generate()?;
         let issuer = Issuer::from_ca_cert_der(self.chain.leaf(), self.key.pair()).map_err(sign)?;
         let certificate = params.signed_by(key.pair(), &issuer).map_err(sign)?;
         let mut chain = vec![certificate.der().clone()];
         chain.extend_from_slice(self.chain.certificates());
         Self::new(Chain::new(chain)?, key)
+    }
+
+    /// A root that takes the place of another: a new key, and a name of its own, so that chains and revocation lists of both
+    /// are never mixed up.
+    pub fn root_in_place_of(old: &Chain, validity: Duration, now: Timestamp) -> Result<Self, CaError> {
+        let key = PrivateKey::generate()?;
+        Self::self_signed(&params(&Subject::of(old)?.distinct(&key), 1, validity, now)?, key)
+    }
+
+    /// An intermediate CA, signed by this one, that takes the place of another: a new key, and a name of its own.
+    pub fn intermediate_in_place_of(
+        &self,
+        old: &Chain,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Self, CaError> {
+        let key = PrivateKey::generate()?;
+        self.sign_intermediate(&Subject::of(old)?.distinct(&key), key, validity, now)
+    }
+
+    /// The same intermediate CA with a new lifetime, signed by this one: name and key stay, so everything that it has signed
+    /// stays good under it.
+    pub fn intermediate_with_same_key(
+        &self,
+        old: &Self,
+        validity: Duration,
+        now: Timestamp,
+    ) -> Result<Self, CaError> {
+        let key = PrivateKey::from_pem(&old.key_pem())?;
+        let renewed = self.sign_intermediate(&Subject::of(&old.chain)?, key, validity, now)?;
+        let subject = |ca: &Self| Ok::<_, CaError>(parse(ca.chain.leaf(), 1)?.subject().as_raw().to_vec());
+        if subject(&renewed)? != subject(old)? {
+            return Err(CaError::Subject("a part other than CN, O and C"));
+        }
+        Ok(renewed)
     }
 
     /// A self-signed CA that can issue leaves for these names (and names below them) and for nothing else.
@@ -74,10 +119,8 @@ impl Ca {
         now: Timestamp,
     ) -> Result<Self, CaError> {
         let key = PrivateKey::generate()?;
-        let key_id = hex(&CertificateParams::default().key_identifier(key.pair()));
-        let short: String = key_id.chars().take(8).collect();
-        let base: String = common_name.chars().take(MAX_ATTRIBUTE - short.len() - 1).collect();
-        let subject = Subject { common_name: format!("{base} {short}"), organization: None, country: None };
+        let subject = Subject { common_name: common_name.to_owned(), organization: None, country: None };
+        let subject = subject.distinct(&key);
         let mut params = params(&subject, 0, validity, now)?;
         params.name_constraints = Some(constraints::for_names(names));
         Self::self_signed(&params, key)
@@ -86,6 +129,37 @@ impl Ca {
     fn self_signed(params: &CertificateParams, key: PrivateKey) -> Result<Self, CaError> {
         let certificate = params.self_signed(key.pair()).map_err(sign)?;
         Self::new(Chain::new(vec![certificate.der().clone()])?, key)
+    }
+}
+
+impl Subject {
+    /// The subject of a CA, as far as it can be said here: the last CN, O and C.
+    pub fn of(ca: &Chain) -> Result<Self, CaError> {
+        let certificate = parse(ca.leaf(), 1)?;
+        let name = certificate.subject();
+        let text = |attribute: Option<&AttributeTypeAndValue<'_>>| {
+            attribute.and_then(|attribute| attribute.as_str().ok()).map(str::to_owned)
+        };
+        Ok(Self {
+            common_name: text(name.iter_common_name().last()).ok_or(CaError::Subject("the common name"))?,
+            organization: text(name.iter_organization().last()),
+            country: text(name.iter_country().last()),
+        })
+    }
+
+    /// With a common name that no CA with another key has: followed by the first digits of the key identifier, in place of
+    /// those of a key before.
+    fn distinct(self, key: &PrivateKey) -> Self {
+        const DIGITS: usize = 8;
+        let key_id = hex(&CertificateParams::default().key_identifier(key.pair()));
+        let short: String = key_id.chars().take(DIGITS).collect();
+        let is_short = |end: &str| end.len() == DIGITS && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let base = match self.common_name.rsplit_once(' ') {
+            Some((base, end)) if is_short(end) => base,
+            _ => &self.common_name,
+        };
+        let base: String = base.chars().take(MAX_ATTRIBUTE - DIGITS - 1).collect();
+        Self { common_name: format!("{base} {short}"), ..self }
     }
 }
 
@@ -153,7 +227,7 @@ pub(super) fn serial() -> Result<SerialNumber, KeyError> {
 }
 
 /// A time in the type that rcgen wants (crate `time`, which nothing else here needs).
-pub(super) fn date<T: From<std::time::SystemTime>>(time: Timestamp) -> T {
+pub(crate) fn date<T: From<std::time::SystemTime>>(time: Timestamp) -> T {
     std::time::SystemTime::from(time).into()
 }
 

@@ -24,6 +24,11 @@ use crate::{
 impl Ca {
     /// Issues a leaf with a fresh key. Its chain holds this CA and its known issuers, without a self-signed root.
     pub fn issue(&self, request: &IssueRequest<'_>) -> Result<Leaf, IssueError> {
+        self.issue_for(request, PrivateKey::generate()?)
+    }
+
+    /// Issues a leaf for a key that is there already, so that a pin of the public key stays good.
+    pub fn issue_for(&self, request: &IssueRequest<'_>, key: PrivateKey) -> Result<Leaf, IssueError> {
         let ca = self.facts.lifetime;
         if !ca.contains(request.now) {
             return Err(IssueError::CaNotValid { not_before: ca.not_before, not_after: ca.not_after });
@@ -36,7 +41,6 @@ impl Ca {
             not_before: asked.not_before.max(ca.not_before),
             not_after: asked.not_after.min(ca.not_after),
         };
-        let key = PrivateKey::generate()?;
         let issuer = Issuer::from_ca_cert_der(self.chain.leaf(), self.key.pair()).map_err(sign)?;
         let certificate =
             params(request.names, request.usage, within)?.signed_by(key.pair(), &issuer).map_err(sign)?;

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -12,18 +11,20 @@ use clap::Args;
 use jiff::Timestamp;
 use vibectl_pki::{Ca, Subject};
 
-use super::Directory;
+use super::{
+    Directory,
+    authorities::{
+        INTERMEDIATE_VALIDITY, LIST_VALIDITY, ROOT_VALIDITY, backup_folder, failed, move_into,
+        write_authorities,
+    },
+};
 use crate::{
     cli::outcome::Failure,
     tls::{
-        ca_directory::{CaDirectory, PairPath},
-        private_file::{self, PRIVATE, PRIVATE_DIR, PUBLIC},
+        ca_directory::{CaDirectory, Purpose, publish},
+        private_file::{self, PRIVATE_DIR},
     },
 };
-
-const YEAR: Duration = Duration::from_hours(365 * 24);
-const ROOT_VALIDITY: Duration = YEAR.saturating_mul(10);
-const INTERMEDIATE_VALIDITY: Duration = YEAR.saturating_mul(5);
 
 /// Arguments of `ca init`.
 #[derive(Debug, Args)]
@@ -76,7 +77,15 @@ impl Init {
         now: Timestamp,
     ) -> anyhow::Result<Option<PathBuf>> {
         let folder = directory.path();
-        let mut existing = vec![directory.root_folder(), directory.intermediate_folder(), directory.bundle()];
+        let mut existing = vec![
+            directory.root_folder(),
+            directory.intermediate_folder(),
+            directory.bundle(),
+            directory.revocation_lists(),
+            directory.next().path().to_owned(),
+            directory.path().join("previous"),
+            directory.retired_folder(),
+        ];
         existing.retain(|path| path.symlink_metadata().is_ok());
         if !existing.is_empty() && !self.force {
             bail!(
@@ -86,7 +95,7 @@ impl Init {
         }
         private_file::create_dir(folder, PRIVATE_DIR).with_context(|| failed("create", folder))?;
         let staging = CaDirectory::new(folder.join(format!(".new-{}", uuid::Uuid::new_v4().simple())));
-        let installed = write(&staging, root, intermediate)
+        let installed = write(&staging, root, intermediate, now)
             .and_then(|()| set_aside(directory, existing, now))
             .and_then(|backup| move_in(&staging, directory).map(|()| backup));
         // What is left there is at most a copy that was never in use.
@@ -95,24 +104,11 @@ impl Init {
     }
 }
 
-fn write(staging: &CaDirectory, root: &Ca, intermediate: &Ca) -> anyhow::Result<()> {
-    let first_only = |ca: &Ca| -> anyhow::Result<String> {
-        Ok(vibectl_pki::Chain::new(vec![ca.chain().leaf().clone()])?.to_pem())
-    };
-    let (root_pem, intermediate_pem) = (first_only(root)?, first_only(intermediate)?);
-    for (folder, PairPath { certificate, key }, ca, pem) in [
-        (staging.root_folder(), staging.root(), root, &root_pem),
-        (staging.intermediate_folder(), staging.intermediate(), intermediate, &intermediate_pem),
-    ] {
-        private_file::create_dir(&folder, PRIVATE_DIR).with_context(|| failed("create", &folder))?;
-        private_file::create(&key, ca.key_pem().as_bytes(), PRIVATE)
-            .with_context(|| failed("write", &key))?;
-        private_file::create(&certificate, pem.as_bytes(), PUBLIC)
-            .with_context(|| failed("write", &certificate))?;
-    }
-    let bundle = staging.bundle();
-    private_file::create(&bundle, format!("{root_pem}{intermediate_pem}").as_bytes(), PUBLIC)
-        .with_context(|| failed("write", &bundle))
+fn write(staging: &CaDirectory, root: &Ca, intermediate: &Ca, now: Timestamp) -> anyhow::Result<()> {
+    write_authorities(staging, root, intermediate)?;
+    publish::bundle(staging)?;
+    publish::lists(staging, None, now, LIST_VALIDITY)?;
+    Ok(())
 }
 
 /// Moves the old CA, and what it issued, into a folder of its own.
@@ -124,9 +120,9 @@ fn set_aside(
     if existing.is_empty() {
         return Ok(None);
     }
-    existing.extend(Some(directory.servers_folder()).filter(|folder| folder.exists()));
-    let backup = directory.path().join(now.strftime("backup-%Y%m%dT%H%M%S%.3fZ").to_string());
-    private_file::create_dir(&backup, PRIVATE_DIR).with_context(|| failed("create", &backup))?;
+    let issued = [Purpose::Server, Purpose::Client].map(|purpose| directory.issued_folder(purpose));
+    existing.extend(issued.into_iter().filter(|folder| folder.exists()));
+    let backup = backup_folder(directory, now)?;
     for path in existing {
         move_into(&path, &backup)?;
     }
@@ -134,19 +130,12 @@ fn set_aside(
 }
 
 fn move_in(staging: &CaDirectory, directory: &CaDirectory) -> anyhow::Result<()> {
-    for path in [staging.root_folder(), staging.intermediate_folder(), staging.bundle()] {
+    for path in
+        [staging.root_folder(), staging.intermediate_folder(), staging.bundle(), staging.revocation_lists()]
+    {
         move_into(&path, directory.path())?;
     }
     Ok(())
-}
-
-fn move_into(path: &Path, folder: &Path) -> anyhow::Result<()> {
-    let name = path.file_name().with_context(|| failed("move", path))?;
-    fs::rename(path, folder.join(name)).with_context(|| failed("move", path))
-}
-
-fn failed(what: &str, path: &Path) -> String {
-    format!("failed to {what} {}", path.display())
 }
 
 fn print(directory: &CaDirectory, backup: Option<&Path>, out: &mut dyn Write) -> std::io::Result<()> {
@@ -155,5 +144,9 @@ fn print(directory: &CaDirectory, backup: Option<&Path>, out: &mut dyn Write) ->
     }
     writeln!(out, "Made a CA in {}.", directory.path().display())?;
     writeln!(out, "Clients trust it with {}.", directory.bundle().display())?;
-    writeln!(out, "Move {} to a safe place; only `ca init` uses it.", directory.root().key.display())
+    writeln!(
+        out,
+        "Move {} to a safe place; only `ca rotate` and `ca renew --intermediate` use it.",
+        directory.root().key.display()
+    )
 }

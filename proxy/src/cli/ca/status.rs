@@ -1,20 +1,21 @@
-//! `ca status`: which certificates there are, and whether they are any good.
+//! `ca status` and `ca check-expiry`: which certificates there are, and whether they are any good.
 
 mod inspect;
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::inspect::{Entry, inspect};
+use self::inspect::{Entry, State, inspect};
 use super::Directory;
+use super::print::{Output, json, or_dash, table};
 use crate::cli::outcome::Failure;
 
-/// Arguments of `ca status`.
+/// What both commands take.
 #[derive(Debug, Args)]
-pub(super) struct Status {
+struct Look {
     #[command(flatten)]
     directory: Directory,
     /// Tell "Expires Soon" this many days ahead
@@ -25,10 +26,18 @@ pub(super) struct Status {
     output: Output,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
+/// Arguments of `ca status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    look: Look,
+}
+
+/// Arguments of `ca check-expiry`.
+#[derive(Debug, Args)]
+pub(super) struct CheckExpiry {
+    #[command(flatten)]
+    look: Look,
 }
 
 #[derive(Serialize)]
@@ -39,41 +48,44 @@ struct Report<'a> {
 
 impl Status {
     pub(super) fn run(&self, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
+        self.look.run(now, out, "missing, expired or wrong", State::is_failure)
+    }
+}
+
+impl CheckExpiry {
+    pub(super) fn run(&self, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
+        let worth_a_word = |state: State| state.is_failure() || state == State::ExpiresSoon;
+        self.look.run(now, out, "missing, expired, wrong or about to expire", worth_a_word)
+    }
+}
+
+impl Look {
+    fn run(
+        &self,
+        now: Timestamp,
+        out: &mut dyn Write,
+        what: &str,
+        fails: impl Fn(State) -> bool,
+    ) -> Result<(), Failure> {
         let directory = self.directory.resolve()?;
         let entries = inspect(&directory, now, self.days);
         match self.output {
-            Output::Table => table(&entries, out),
+            Output::Table => table(HEADER, entries.iter().map(cells), out),
             Output::Json => json(&Report { ca_dir: directory.path(), certificates: &entries }, out),
         }
         .map_err(Failure::running)?;
 
-        match entries.iter().filter(|entry| entry.status.is_failure()).count() {
+        match entries.iter().filter(|entry| fails(entry.status)).count() {
             0 => Ok(()),
-            1 => Err(Failure::Running(anyhow::anyhow!("1 entry is missing, expired or wrong"))),
-            more => Err(Failure::Running(anyhow::anyhow!("{more} entries are missing, expired or wrong"))),
+            1 => Err(Failure::Running(anyhow::anyhow!("1 entry is {what}"))),
+            more => Err(Failure::Running(anyhow::anyhow!("{more} entries are {what}"))),
         }
     }
 }
 
-fn json(report: &Report<'_>, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report)?;
-    writeln!(out)
-}
-
-fn table(entries: &[Entry], out: &mut dyn Write) -> io::Result<()> {
-    let header = ["CERTIFICATE", "TYPE", "STATUS", "DAYS", "EXPIRES", "PROBLEM"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(header).chain(entries.iter().map(cells)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = std::array::from_fn::<_, 6, _>(width);
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
-}
+const HEADER: [&str; 6] = ["CERTIFICATE", "TYPE", "STATUS", "DAYS", "EXPIRES", "PROBLEM"];
 
 fn cells(entry: &Entry) -> [String; 6] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     [
         entry.name.clone(),
         entry.kind.label().to_owned(),

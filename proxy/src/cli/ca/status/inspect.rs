@@ -8,10 +8,12 @@ use std::{
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use vibectl_pki::{CertificateFacts, Chain, PrivateKey, TrustBundle, leaf::chain_matches_key};
+use vibectl_pki::{CertificateFacts, Chain, Lifetime, PrivateKey, TrustBundle, leaf::chain_matches_key};
 use zeroize::Zeroizing;
 
-use crate::tls::ca_directory::{CaDirectory, PairPath};
+use crate::cli::outcome::chain;
+use crate::tls::ca_directory::publish::{self, is_issued_by};
+use crate::tls::ca_directory::{CaDirectory, Issued, PairPath, Purpose};
 
 /// One line of the report.
 #[derive(Debug, Serialize)]
@@ -33,8 +35,11 @@ pub(super) struct Entry {
 pub(super) enum Kind {
     Root,
     Intermediate,
+    Retired,
     Server,
+    Client,
     Bundle,
+    RevocationList,
 }
 
 impl Kind {
@@ -42,8 +47,11 @@ impl Kind {
         match self {
             Self::Root => "Root CA",
             Self::Intermediate => "Intermediate CA",
+            Self::Retired => "Retired CA",
             Self::Server => "Server",
+            Self::Client => "Client",
             Self::Bundle => "Trust Bundle",
+            Self::RevocationList => "Revocation List",
         }
     }
 }
@@ -90,7 +98,7 @@ fn as_text<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::
     time.map(|time| time.to_string()).serialize(serializer)
 }
 
-/// Root, intermediate, bundle, then the servers by name.
+/// Root, intermediate, those of a rotation, bundle and revocation lists, then what was issued.
 pub(super) fn inspect(directory: &CaDirectory, now: Timestamp, soon: u32) -> Vec<Entry> {
     let root = first_certificate(&directory.root().certificate);
     let intermediate = first_certificate(&directory.intermediate().certificate);
@@ -106,12 +114,69 @@ pub(super) fn inspect(directory: &CaDirectory, now: Timestamp, soon: u32) -> Vec
             &directory.intermediate(),
             &upwards[upwards.len().min(1)..],
         ),
-        bundle(directory, &upwards),
     ];
-    for (name, paths) in directory.servers() {
-        entries.push(look.at(&name, Kind::Server, &paths, &upwards));
+    let others = Others::of(directory);
+    entries.extend(others.entries(directory, &look));
+    entries.push(bundle(directory, &upwards));
+    entries.extend(look.revocation_lists(directory));
+    for Issued { name, purpose, paths } in directory.issued() {
+        let kind = match purpose {
+            Purpose::Server => Kind::Server,
+            Purpose::Client => Kind::Client,
+        };
+        let issuers = others.upwards_of(&paths).unwrap_or_else(|| upwards.clone());
+        entries.push(look.at(&name, kind, &paths, &issuers));
     }
     entries
+}
+
+/// The CAs beside the one that issues.
+struct Others {
+    next: Option<(Chain, Chain)>,
+    previous_root: Option<Chain>,
+    retired: Vec<(String, PairPath, Chain)>,
+}
+
+impl Others {
+    fn of(directory: &CaDirectory) -> Self {
+        let read = |paths: PairPath| first_certificate(&paths.certificate).ok();
+        let next = directory.next();
+        let retired = directory.retired().into_iter();
+        Self {
+            next: read(next.root()).zip(read(next.intermediate())),
+            previous_root: read(directory.previous_root()),
+            retired: retired
+                .filter_map(|(id, paths)| read(paths.clone()).map(|chain| (id, paths, chain)))
+                .collect(),
+        }
+    }
+
+    fn entries(&self, directory: &CaDirectory, look: &Look) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        if let Some((root, _)) = &self.next {
+            entries.push(look.at("next root", Kind::Root, &directory.next().root(), &[]));
+            entries.push(look.at(
+                "next intermediate",
+                Kind::Intermediate,
+                &directory.next().intermediate(),
+                &[root],
+            ));
+        }
+        if self.previous_root.is_some() {
+            entries.push(look.at("previous root", Kind::Root, &directory.previous_root(), &[]));
+        }
+        for (id, paths, _) in &self.retired {
+            entries.push(look.at(&format!("retired {id}"), Kind::Retired, paths, &[]));
+        }
+        entries
+    }
+
+    /// The retired CA that issued this leaf.
+    fn upwards_of(&self, leaf: &PairPath) -> Option<Vec<&Chain>> {
+        let leaf = first_certificate(&leaf.certificate).ok()?;
+        let issuer = self.retired.iter().find(|(.., ca)| is_issued_by(&leaf, ca));
+        issuer.map(|(.., ca)| vec![ca])
+    }
 }
 
 struct Look {
@@ -150,12 +215,13 @@ impl Look {
         issuers: &[&Chain],
     ) -> (State, Option<String>) {
         if self.now > facts.lifetime.not_after {
-            return (State::Expired, None);
+            // What it issued has ended, too.
+            return (if kind == Kind::Retired { State::Valid } else { State::Expired }, None);
         }
         if self.now < facts.lifetime.not_before {
             return (State::CheckFailed, Some(format!("not valid before {}", facts.lifetime.not_before)));
         }
-        if kind != Kind::Server && !facts.is_authority {
+        if !matches!(kind, Kind::Server | Kind::Client) && !facts.is_authority {
             return (State::CheckFailed, Some("not a CA certificate".to_owned()));
         }
         if !hangs_from(chain, issuers) {
@@ -168,6 +234,38 @@ impl Look {
         (if soon { State::ExpiresSoon } else { State::Valid }, readable_key(&paths.key))
     }
 }
+
+impl Look {
+    /// Folders of the original, and of commands before there were lists, have none.
+    fn revocation_lists(&self, directory: &CaDirectory) -> Option<Entry> {
+        let path = directory.revocation_lists();
+        if !path.exists() {
+            return None;
+        }
+        let mut entry = Entry::new("crl", Kind::RevocationList, &path);
+        let lists = match publish::read_lists(directory) {
+            Ok(lists) => lists,
+            Err(error) => return Some(entry.failed((State::CheckFailed, chain(&error)))),
+        };
+        let next_update = lists.next_update()?;
+        let lifetime = Lifetime { not_before: Timestamp::UNIX_EPOCH, not_after: next_update };
+        let days_left = lifetime.days_left(self.now);
+        (entry.days_left, entry.not_after) = (Some(days_left), Some(next_update));
+        entry.status = match lists.check_time(self.now) {
+            Err(_) => State::Expired,
+            // A list is replaced often; a month ahead would always be soon.
+            Ok(()) if days_left < i64::from(self.soon).min(LIST_SOON) => State::ExpiresSoon,
+            Ok(()) => State::Valid,
+        };
+        if entry.status != State::Valid {
+            entry.problem = Some("sign it anew: vibectl-server ca crl".to_owned());
+        }
+        Some(entry)
+    }
+}
+
+/// Days before its end at which a revocation list is about to be stale.
+const LIST_SOON: i64 = 7;
 
 impl Entry {
     fn new(name: &str, kind: Kind, path: &Path) -> Self {

@@ -1,38 +1,8 @@
-//! The `ca` commands, as a person uses them.
+//! Making a CA and its certificates, and looking at them.
 
-#![expect(clippy::expect_used, reason = "a test ends where its preparation fails")]
+use std::fs;
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
-
-use serde_json::Value;
-
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn ca(folder: &Path, arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_vibectl-server"))
-        .arg("ca")
-        .args(arguments)
-        .env("VIBECTL_SERVER_CONFIG_DIR", folder)
-        .output()
-        .expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
-}
-
-fn status(folder: &Path, name: &str) -> Value {
-    let said = ca(folder, &["status", "-o", "json"]);
-    let report: Value = serde_json::from_str(&said.out).expect("JSON");
-    let entries = report["certificates"].as_array().expect("a list");
-    entries.iter().find(|entry| entry["name"] == name).cloned().unwrap_or(Value::Null)
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("there").permissions().mode() & 0o777
-}
+use crate::{ca, done, mode, openssl_accepts, status};
 
 #[test]
 fn init_and_create_server_cert_lay_files_where_they_were_always_looked_for() {
@@ -51,7 +21,7 @@ fn init_and_create_server_cert_lay_files_where_they_were_always_looked_for() {
     let text = |path: &str| fs::read_to_string(directory.join(path)).expect("there");
     assert_eq!(text("ca-bundle.crt"), text("root/ca.crt") + &text("intermediate/ca.crt"));
     assert_eq!(text("server_certs/localhost/localhost.crt").matches("BEGIN CERTIFICATE").count(), 2);
-    assert_eq!(fs::read_dir(&directory).expect("listed").count(), 4, "something was left over");
+    assert_eq!(fs::read_dir(&directory).expect("listed").count(), 5, "something was left over");
     assert_eq!(ca(folder.path(), &["status"]).code, Some(0));
 }
 
@@ -128,7 +98,62 @@ fn status_warns_ahead_without_failing() {
 
     assert_eq!(table.code, Some(0));
     assert!(table.out.contains("Expires Soon"), "{}", table.out);
-    assert!(!ca(folder.path(), &["check-expiry", "--days", "5"]).out.contains("Expires Soon"));
+}
+
+#[test]
+fn check_expiry_tells_by_its_exit_code_what_expires_soon() {
+    let folder = tempfile::tempdir().expect("a folder");
+    ca(folder.path(), &["init"]);
+    ca(folder.path(), &["create-server-cert", "localhost", "--validity-days", "10"]);
+
+    let soon = ca(folder.path(), &["check-expiry", "--days", "30"]);
+    let later = ca(folder.path(), &["check-expiry", "--days", "5"]);
+
+    assert_eq!((soon.code, later.code), (Some(1), Some(0)));
+    assert!(soon.out.contains("Expires Soon") && !later.out.contains("Expires Soon"), "{}", later.out);
+    assert!(soon.err.contains("1 entry is missing, expired, wrong or about to expire"), "{}", soon.err);
+}
+
+#[test]
+fn a_client_certificate_has_a_place_of_its_own_and_is_good_for_clients_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    done(folder.path(), &["init"]);
+
+    done(folder.path(), &["create-client-cert", "alice"]);
+
+    let directory = folder.path().join("ca");
+    let leaf = directory.join("client_certs/alice/alice.crt");
+    assert_eq!(mode(&directory.join("client_certs/alice/alice.key")), 0o600);
+    assert!(openssl_accepts(&directory.join("ca-bundle.crt"), &leaf));
+    let listed: serde_json::Value =
+        serde_json::from_str(&done(folder.path(), &["list", "-o", "json"])).expect("JSON");
+    assert_eq!(listed["certificates"][0]["purpose"], "client");
+    assert_eq!(listed["certificates"][0]["state"], "valid");
+}
+
+#[test]
+fn show_prints_the_fingerprints_and_pins_that_openssl_computes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    done(folder.path(), &["init"]);
+    done(folder.path(), &["create-server-cert", "localhost"]);
+    let leaf = folder.path().join("ca/server_certs/localhost/localhost.crt");
+    let shell = |script: &str| {
+        let output = std::process::Command::new("sh").args(["-c", script, "sh"]).arg(&leaf).output();
+        String::from_utf8(output.expect("a shell").stdout).expect("text").trim().to_owned()
+    };
+    let fingerprint = shell("openssl x509 -in $1 -noout -fingerprint -sha256 | cut -d= -f2");
+    let pin = shell(
+        "openssl x509 -in $1 -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64",
+    );
+
+    let shown = done(folder.path(), &["show", "localhost"]);
+    let authorities = done(folder.path(), &["show"]);
+
+    assert!(shown.contains(&fingerprint) && shown.contains(&format!("sha256//{pin}")), "{shown}");
+    assert!(
+        authorities.contains("CN=vibectl Root CA") && authorities.contains("intermediate"),
+        "{authorities}"
+    );
 }
 
 #[test]
