@@ -34,7 +34,7 @@ bench: images ## Compare with the Python original in one run; WRITE=1 renews doc
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
 
-tools: ## Build the tools that tests need: Kubernetes, helm (once; minutes)
+tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager (once; minutes)
 	$(CLUSTER) tools
 
 cluster-up: ## Start a one-node Kubernetes; NAME=test (default) or demo
@@ -57,12 +57,12 @@ definitions: ## Renew what is generated from the API types: crds/, the chart's c
 
 fmt: ## Format the code
 	cargo fmt --all
-	gofmt -w tests/cluster
+	gofmt -w tests/cluster tests/cert-manager
 
 lint: ## Judge format and style
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	test -z "$$(gofmt -l tests/cluster)"
+	test -z "$$(gofmt -l tests/cluster tests/cert-manager)"
 
 check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources

@@ -1,6 +1,7 @@
 //! Brings the objects of a proxy into the cluster: compares with what is there, writes what differs, removes what is no longer
 //! wanted. What nobody changed costs no call at all.
 
+mod certificate;
 mod compare;
 mod generated;
 mod observed;
@@ -96,6 +97,7 @@ impl<'a> Applier<'a> {
         for secret in &prepared.access {
             self.ensure(secret, &observed.secrets).await?;
         }
+        self.ensure_certificate(prepared.certificate.as_ref(), observed).await?;
         let config_maps = [Some(&prepared.jwks), prepared.ca_bundle.as_ref(), Some(&prepared.config)];
         for config_map in config_maps.into_iter().flatten() {
             self.ensure(config_map, &observed.config_maps).await?;

@@ -19,6 +19,7 @@ use self::cache::Cache;
 use crate::{
     access::Departures,
     api::{LlmProxy, ProxyToken},
+    cert_manager::Certificate,
     events::Events,
     fleet::book::FleetBook,
     metrics::Metrics,
@@ -95,6 +96,8 @@ pub struct Stores {
     pub disruption_budgets: Cache<PodDisruptionBudget>,
     /// Children.
     pub network_policies: Cache<NetworkPolicy>,
+    /// Children, where cert-manager is installed.
+    pub certificates: Cache<Certificate>,
     /// Our own Secrets in the operator's namespace: signing keys, fleet CA.
     pub own_secrets: Cache<Secret>,
 }
@@ -113,6 +116,7 @@ pub struct Writers {
     pub services: Writer<Service>,
     pub disruption_budgets: Writer<PodDisruptionBudget>,
     pub network_policies: Writer<NetworkPolicy>,
+    pub certificates: Writer<Certificate>,
     pub own_secrets: Writer<Secret>,
 }
 
@@ -130,6 +134,7 @@ impl Stores {
         let (services, services_writer) = Cache::new();
         let (disruption_budgets, disruption_budgets_writer) = Cache::new();
         let (network_policies, network_policies_writer) = Cache::new();
+        let (certificates, certificates_writer) = Cache::new();
         let (own_secrets, own_secrets_writer) = Cache::new();
         let stores = Self {
             proxies,
@@ -143,6 +148,7 @@ impl Stores {
             services,
             disruption_budgets,
             network_policies,
+            certificates,
             own_secrets,
         };
         let writers = Writers {
@@ -157,6 +163,7 @@ impl Stores {
             services: services_writer,
             disruption_budgets: disruption_budgets_writer,
             network_policies: network_policies_writer,
+            certificates: certificates_writer,
             own_secrets: own_secrets_writer,
         };
         (stores, writers)
@@ -176,6 +183,8 @@ impl Stores {
             services,
             disruption_budgets,
             network_policies,
+            // Optional: nobody waits for an API that may never be there.
+            certificates: _,
             own_secrets,
         } = self;
         proxies.ready().await

@@ -14,6 +14,7 @@ pub mod api;
 pub mod apply;
 pub mod args;
 pub mod backoff;
+pub mod cert_manager;
 pub mod context;
 pub mod error;
 pub mod events;

@@ -79,7 +79,7 @@ async fn tell(proxy: &LlmProxy, context: &Context, status: LlmProxyStatus) -> Re
     if !report::write(&context.client, proxy, &status).await? {
         return Ok(Done::unchanged());
     }
-    if let Some(news) = report::news(proxy.status.as_ref(), &status) {
+    for news in report::news(proxy.status.as_ref(), &status) {
         if news.good {
             context.events.normal(proxy, &news.reason, news.message).await;
         } else {

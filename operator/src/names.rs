@@ -11,7 +11,8 @@ pub const STATUS_FIELD_MANAGER: &str = "vibectl-operator-status";
 
 /// Names the LlmProxy that an object belongs to.
 pub const PROXY_LABEL: &str = "vibectl.dev/proxy";
-/// UID of the LlmProxy that an object in the operator's namespace belongs to.
+/// UID of the LlmProxy that an object without an owner belongs to: what is in the operator's namespace, and what others make
+/// at our request.
 pub const PROXY_UID_LABEL: &str = "vibectl.dev/proxy-uid";
 /// UID of the ProxyToken that a Secret belongs to.
 pub const TOKEN_UID_LABEL: &str = "vibectl.dev/token-uid";
@@ -76,6 +77,11 @@ impl ProxyNames {
     /// Secret with the CA's private key.
     pub fn ca_key(&self) -> String {
         fitting(&self.proxy, "-ca-key")
+    }
+
+    /// cert-manager's Certificate, and the Secret that it fills.
+    pub fn serving(&self) -> String {
+        fitting(&self.proxy, "-serving")
     }
 
     /// ConfigMap with the public keys of tokens.

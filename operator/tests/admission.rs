@@ -64,6 +64,30 @@ fn what_the_documentation_shows_is_accepted() {
     );
 }
 
+fn cert_manager(mut fields: Value) -> Value {
+    fields["issuerRef"] = json!({"name": "ca"});
+    json!({"hosts": ["*.example.org"], "tls": {"certManager": fields}})
+}
+
+#[test]
+fn orders_with_cert_manager_are_accepted() {
+    for fields in [
+        json!({}),
+        json!({"duration": "1h", "renewBefore": "59m"}),
+        json!({"privateKey": {"rotationPolicy": "Never"}, "serviceNames": true}),
+    ] {
+        assert_eq!(proxy(&cert_manager(fields)), "");
+    }
+}
+
+/// What a schema fills in belongs to nobody: it would stay when a server-side apply takes the choice back.
+#[test]
+fn no_choice_of_tls_has_defaults() {
+    let written = json!({"tls": {"certManager": {"issuerRef": {"name": "ca"}, "privateKey": {}}}});
+
+    assert_eq!(object::<LlmProxy>("team", &written)["spec"]["tls"], written["tls"]);
+}
+
 #[test]
 fn every_mistake_in_an_llm_proxy_is_named() {
     let openai = |url: &str| json!([{"name": "p", "openai": {"baseUrl": url}}]);
@@ -103,6 +127,14 @@ fn every_mistake_in_an_llm_proxy_is_named() {
             json!({"access": {"allowedNamespaces": {"from": "All", "selector": {}}}}),
             "allowedNamespaces.selector is needed with from: Selector",
         ),
+        (cert_manager(json!({"renewBefore": "3000h"})), "certManager.renewBefore must be shorter"),
+        (
+            cert_manager(json!({"duration": "1h", "renewBefore": "1h"})),
+            "certManager.renewBefore must be shorter",
+        ),
+        (cert_manager(json!({"duration": "59m"})), "certManager.duration must be between 1h"),
+        (cert_manager(json!({"renewBefore": "4m"})), "certManager.renewBefore must be between 5m"),
+        (cert_manager(json!({"serviceNames": false})), "spec.hosts needs a name that is no wildcard"),
         (json!({"access": {"ceilings": {"ttl": "59s"}}}), "ceilings.ttl must be between 1m"),
         (json!({"access": {"keys": {"rotateEvery": "59m"}}}), "keys.rotateEvery must be between 1h"),
         (json!({"limits": {"requestTimeout": "500ms"}}), "requestTimeout must be between 1s"),

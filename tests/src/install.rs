@@ -67,14 +67,24 @@ pub fn apply(kubeconfig: &Path, manifest: &str) -> Result<()> {
 /// # Errors
 /// When the API server refuses it; its own words are in the text.
 pub fn apply_into(kubeconfig: &Path, namespace: Option<&str>, manifest: &str) -> Result<()> {
+    let namespace: Vec<_> = namespace.into_iter().flat_map(|namespace| ["--namespace", namespace]).collect();
+    apply_with(kubeconfig, &namespace, manifest)
+}
+
+/// The same by server-side apply.
+///
+/// # Errors
+/// When the API server refuses it; its own words are in the text.
+pub fn apply_server_side(kubeconfig: &Path, manifest: &str) -> Result<()> {
+    apply_with(kubeconfig, &["--server-side"], manifest)
+}
+
+fn apply_with(kubeconfig: &Path, arguments: &[&str], manifest: &str) -> Result<()> {
     use std::io::Write as _;
-    let mut kubectl = Command::new(tools::kubectl()?);
-    if let Some(namespace) = namespace {
-        kubectl.args(["--namespace", namespace]);
-    }
-    let mut child = kubectl
+    let mut child = Command::new(tools::kubectl()?)
         .env("KUBECONFIG", kubeconfig)
         .args(["apply", "-f", "-"])
+        .args(arguments)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped())

@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod cache;
+pub mod cert_manager;
 pub mod cluster;
 pub mod command;
 pub mod demo;

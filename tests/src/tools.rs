@@ -25,6 +25,9 @@ use crate::{
 /// The Kubernetes version of the cluster; `tests/cluster/go.mod` pins the same.
 pub const KUBERNETES_VERSION: &str = "v1.35.4";
 
+/// The version of cert-manager; `tests/cert-manager/go.mod` pins the same.
+const CERT_MANAGER_VERSION: &str = "v1.11.5";
+
 /// How often a long build says that it is still at it.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -115,6 +118,30 @@ pub fn test_box() -> Result<PathBuf> {
     program.build()
 }
 
+/// cert-manager's controller.
+pub fn cert_manager() -> Result<PathBuf> {
+    let program = GoProgram {
+        name: "cert-manager",
+        version: CERT_MANAGER_VERSION,
+        module: &cert_manager_module(),
+        package: ".",
+        sources: &["main.go", "go.mod", "go.sum"],
+        definitions: &[],
+        links: &[],
+    };
+    program.build()
+}
+
+/// The folder with cert-manager's definitions, as its module has them.
+pub fn cert_manager_definitions() -> Result<PathBuf> {
+    let mut download = command("go");
+    download.current_dir(cert_manager_module()).env("GOWORK", "off");
+    let told = run(download.args(["mod", "download", "-json", "github.com/cert-manager/cert-manager"]))?;
+    let module: serde_json::Value = serde_json::from_str(&told).context("go told of no module")?;
+    let folder = module["Dir"].as_str().context("go told of no folder")?;
+    Ok(Path::new(folder).join("deploy/crds"))
+}
+
 impl GoProgram<'_> {
     /// The path of the program; built first when this version is not in the cache.
     pub fn build(&self) -> Result<PathBuf> {
@@ -171,11 +198,15 @@ impl GoProgram<'_> {
 
 /// Prints what every tool is and where, building what is missing.
 pub fn list() -> Result<Vec<PathBuf>> {
-    Ok(vec![kubectl()?, helm()?, test_box()?])
+    Ok(vec![kubectl()?, helm()?, test_box()?, cert_manager()?])
 }
 
 fn module() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster")
+}
+
+fn cert_manager_module() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("cert-manager")
 }
 
 /// Runs a `go build -v` and counts the packages that it names, so that a person sees how far it is.

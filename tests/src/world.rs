@@ -2,9 +2,11 @@
 
 mod caller;
 mod credential;
+mod follower;
 
 pub use caller::{Answer, Caller};
 pub use credential::Credential;
+pub use follower::{Follower, Following};
 
 use std::fmt::Debug;
 use std::path::PathBuf;

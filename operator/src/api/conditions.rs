@@ -53,6 +53,12 @@ pub enum Reason {
     Pending,
     /// The certificate is past its end.
     Expired,
+    /// The certificate is still good, but was not renewed when it was due.
+    Expiring,
+    /// cert-manager is asked for and not there.
+    CertManagerNotFound,
+    /// cert-manager tried to issue and failed.
+    IssuanceFailed,
     /// Pods are being replaced.
     RollingOut,
     /// All pods are of the newest template.
@@ -197,6 +203,9 @@ impl Reason {
             Self::Issued => "Issued",
             Self::Pending => "Pending",
             Self::Expired => "Expired",
+            Self::Expiring => "Expiring",
+            Self::CertManagerNotFound => "CertManagerNotFound",
+            Self::IssuanceFailed => "IssuanceFailed",
             Self::RollingOut => "RollingOut",
             Self::Complete => "Complete",
             Self::Stalled => "Stalled",

@@ -43,6 +43,9 @@ use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
     validation = Rule::new("!has(self.spec.defaultModel) || (has(self.spec.models) && self.spec.models.exists(m, m.name == self.spec.defaultModel || (has(m.aliases) && self.spec.defaultModel in m.aliases)))")
         .message("spec.defaultModel must be the name or an alias of one of spec.models")
         .field_path(".spec.defaultModel"),
+    validation = Rule::new("!has(self.spec.tls) || !has(self.spec.tls.certManager) || !has(self.spec.tls.certManager.serviceNames) || self.spec.tls.certManager.serviceNames || (has(self.spec.hosts) && self.spec.hosts.exists(h, !h.startsWith('*.')))")
+        .message("spec.hosts needs a name that is no wildcard with tls.certManager.serviceNames: false")
+        .field_path(".spec.hosts"),
     validation = Rule::new("has(self.spec.providers) == has(self.spec.models)")
         .message("spec.providers and spec.models belong together: give both, or neither for the embedded echo provider")
         .field_path(".spec.providers")

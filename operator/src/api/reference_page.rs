@@ -99,7 +99,9 @@ fn type_of(field: &Value) -> String {
 fn bounds(field: &Value) -> Vec<String> {
     let mut bounds = Vec::new();
     if let Some(values) = field["enum"].as_array() {
-        bounds.push(values.iter().map(|value| format!("`{}`", text(value))).collect::<Vec<_>>().join(", "));
+        // Of a field that may be left out the schema also allows null, which nobody writes.
+        let values = values.iter().filter(|value| !value.is_null());
+        bounds.push(values.map(|value| format!("`{}`", text(value))).collect::<Vec<_>>().join(", "));
     }
     for (least, most, unit) in [
         ("minimum", "maximum", ""),

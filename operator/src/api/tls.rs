@@ -1,9 +1,13 @@
 //! How the endpoint is secured: one field, one choice.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::reference::{NotAvailableYet, SecretName};
+use crate::api::{
+    duration::Duration,
+    reference::{NotAvailableYet, SecretName},
+};
 
 /// The certificate mode. No mode ever falls back to a weaker one.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -22,9 +26,9 @@ pub struct Tls {
     /// A certificate authority of this proxy's own, made and kept by the operator. The default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_ca: Option<PrivateCa>,
-    /// Not available yet.
+    /// A certificate that cert-manager issues and renews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cert_manager: Option<NotAvailableYet>,
+    pub cert_manager: Option<CertManager>,
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acme: Option<NotAvailableYet>,
@@ -34,6 +38,11 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// Whether the Service's names are in the certificate.
+    pub fn has_service_names(&self) -> bool {
+        self.cert_manager.as_ref().and_then(|chosen| chosen.service_names).unwrap_or(true)
+    }
+
     /// Nothing is chosen, so it is `privateCa`. Not a default of the schema: the stored default would stay beside a later choice,
     /// since whoever applies that choice does not own the default, and two choices are refused.
     pub fn is_left_out(&self) -> bool {
@@ -48,3 +57,69 @@ pub struct Plaintext {}
 /// A certificate authority of the proxy's own.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct PrivateCa {}
+
+/// A `Certificate` of cert-manager, which the operator writes and keeps.
+///
+/// Without defaults in the schema, as everything that is one of several choices: a stored default would stay behind when a
+/// server-side apply chooses another.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "!has(self.renewBefore) || duration(self.renewBefore) < (has(self.duration) ? duration(self.duration) : duration('2160h'))",
+    "certManager.renewBefore must be shorter than certManager.duration (2160h when left out)"
+))]
+pub struct CertManager {
+    /// Who signs.
+    pub issuer_ref: IssuerRef,
+    /// How long each certificate is valid, if the issuer agrees. Left out: cert-manager's 2160h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("duration(self) >= duration('1h') && duration(self) <= duration('87600h')", "certManager.duration must be between 1h and 87600h"))]
+    pub duration: Option<Duration>,
+    /// How long before its end a certificate is renewed. Left out: cert-manager's third of the lifetime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("duration(self) >= duration('5m') && duration(self) <= duration('87600h')", "certManager.renewBefore must be between 5m and 87600h"))]
+    pub renew_before: Option<Duration>,
+    /// The key of the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<PrivateKey>,
+    /// Whether the Service's names are in the certificate; left out: they are. A public CA issues for none of them: set it to
+    /// false and name spec.hosts; clients are then told the first of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_names: Option<bool>,
+}
+
+/// An issuer of cert-manager.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerRef {
+    /// Name of the issuer.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Issuer (when left out), which is looked for in the proxy's namespace; `ClusterIssuer`; or a kind of the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))]
+    pub kind: Option<String>,
+    /// API group of the kind. Left out: cert-manager.io.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub group: Option<String>,
+}
+
+/// What becomes of a key when its certificate is renewed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateKey {
+    /// Always (when left out): each renewal makes a new key. Never: the key stays, and so does the public-key pin in the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_policy: Option<RotationPolicy>,
+}
+
+/// When a key is replaced.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum RotationPolicy {
+    #[default]
+    #[expect(missing_docs, reason = "a doc comment on a variant turns the enum into a oneOf in the schema")]
+    Always,
+    #[expect(missing_docs, reason = "as above")]
+    Never,
+}

@@ -11,7 +11,11 @@ use k8s_openapi::api::{
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    context::{Stores, cache::Cache},
+    cert_manager::Certificate,
+    context::{
+        Stores,
+        cache::{Availability, Cache},
+    },
     names::PROXY_LABEL,
 };
 
@@ -21,6 +25,8 @@ pub type Kind<K> = BTreeMap<String, Arc<K>>;
 /// Everything in one namespace that carries the label of one proxy.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
+    /// By name; nothing while the API of cert-manager cannot be used here.
+    pub certificates: Option<Kind<Certificate>>,
     /// By name.
     pub service_accounts: Kind<ServiceAccount>,
     /// By name.
@@ -40,7 +46,9 @@ pub struct Observed {
 impl Observed {
     /// What the caches hold of the proxy that is labelled so.
     pub fn of(stores: &Stores, namespace: &str, label: &str) -> Self {
+        let served = stores.certificates.availability(namespace) == Availability::Complete;
         Self {
+            certificates: served.then(|| kind(&stores.certificates, namespace, label)),
             service_accounts: kind(&stores.service_accounts, namespace, label),
             config_maps: kind(&stores.config_maps, namespace, label),
             secrets: kind(&stores.secrets, namespace, label),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
 use kube::{
     ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -23,6 +23,7 @@ impl Applier<'_> {
         mounted: &BTreeSet<String>,
     ) -> Result<(), Error> {
         let Observed {
+            certificates,
             service_accounts,
             config_maps,
             secrets,
@@ -32,19 +33,37 @@ impl Applier<'_> {
             deployments,
         } = observed;
         self.prune_kind(service_accounts, &names([&applied.service_account])).await?;
-        let secrets_wanted = applied.generated.iter().chain(&applied.access);
-        self.prune_kind(secrets, &names(secrets_wanted)).await?;
         self.prune_kind(services, &names([&applied.service])).await?;
         self.prune_kind(network_policies, &names([&applied.network_policy])).await?;
         self.prune_kind(disruption_budgets, &names(&applied.disruption_budget)).await?;
         self.prune_kind(deployments, &names([&applied.deployment])).await?;
 
+        // An older template may still make a pod until the new one has replaced all of them.
+        if !is_rolled_out(&applied.deployment) {
+            return Ok(());
+        }
+        if let Some(certificates) = certificates {
+            self.prune_kind(certificates, &names(&applied.certificate)).await?;
+        }
+        self.prune_secrets(applied, secrets).await?;
         let config_maps_wanted = [&applied.config, &applied.jwks].into_iter().chain(&applied.ca_bundle);
         let mut keep = names(config_maps_wanted);
         keep.extend(mounted.iter().cloned());
-        // An older template may still make a pod until the new one has replaced all of them.
-        if is_rolled_out(&applied.deployment) {
-            self.prune_kind(config_maps, &keep).await?;
+        self.prune_kind(config_maps, &keep).await
+    }
+
+    /// Beside our own those that cert-manager wrote for us: it leaves them behind.
+    async fn prune_secrets(
+        &mut self,
+        applied: &Resources<Applied>,
+        secrets: &Kind<Secret>,
+    ) -> Result<(), Error> {
+        self.prune_kind(secrets, &names(applied.generated.iter().chain(&applied.access))).await?;
+        let wanted = applied.certificate.as_ref().map(|certificate| certificate.spec.secret_name.as_str());
+        for (name, secret) in secrets.iter().filter(|(name, _)| wanted != Some(name.as_str())) {
+            if self.is_ordered(secret) && secret.metadata.deletion_timestamp.is_none() {
+                self.delete::<Secret>(name, secret.uid()).await?;
+            }
         }
         Ok(())
     }

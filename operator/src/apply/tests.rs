@@ -110,7 +110,7 @@ async fn what_is_no_longer_wanted_goes_and_what_is_not_ours_stays() {
 
     assert_eq!(
         server.take_calls(),
-        ["DELETE secrets/team-ca-key", "DELETE poddisruptionbudgets/team", "DELETE configmaps/team-ca"]
+        ["DELETE poddisruptionbudgets/team", "DELETE secrets/team-ca-key", "DELETE configmaps/team-ca"]
     );
 }
 

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use futures::FutureExt;
 use kube::{
     Resource, ResourceExt,
     runtime::reflector::{ObjectRef, Store, store::Writer},
@@ -24,6 +25,28 @@ pub struct Gaps {
     pub namespaces: BTreeSet<String>,
     /// UIDs of objects that do not fit our types, with `namespace/name`.
     pub objects: BTreeMap<String, String>,
+    /// The kind itself cannot be read, anywhere.
+    pub kind: Option<NoAccess>,
+}
+
+/// Why a whole kind cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAccess {
+    /// The API server does not know it.
+    NotServed,
+    /// The API server does not let us.
+    Forbidden,
+}
+
+/// Whether a cache tells what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// It does.
+    Complete,
+    /// The first list is not in yet.
+    NotYet,
+    /// It cannot.
+    No(NoAccess),
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
@@ -87,6 +110,19 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// Ready when the first complete list is in.
     pub async fn ready(&self) -> bool {
         self.store.wait_until_ready().await.is_ok()
+    }
+
+    /// Whether it tells what there is in this namespace.
+    pub fn availability(&self, namespace: &str) -> Availability {
+        let gaps = self.gaps();
+        if let Some(why) = gaps.kind {
+            return Availability::No(why);
+        }
+        if gaps.namespaces.contains(namespace) {
+            return Availability::No(NoAccess::Forbidden);
+        }
+        // Asked once, without waiting.
+        if self.ready().now_or_never() == Some(true) { Availability::Complete } else { Availability::NotYet }
     }
 
     /// What could not be read.

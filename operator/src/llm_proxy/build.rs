@@ -2,6 +2,7 @@
 
 mod access;
 mod authority;
+mod certificate;
 mod config;
 mod deployment;
 mod network_policy;
@@ -25,6 +26,7 @@ use k8s_openapi::{
 use vibectl_config::mount::{RevisionKey, SHARDS};
 
 use crate::{
+    cert_manager::Certificate,
     error::Error,
     llm_proxy::{authority::Authority, validate::ValidatedProxy},
 };
@@ -70,6 +72,8 @@ pub struct Resources<Stage> {
     pub jwks: ConfigMap,
     /// The access table.
     pub access: Vec<Secret>,
+    /// What cert-manager is asked for.
+    pub certificate: Option<Certificate>,
     /// Secrets with keys that were drawn at random: created, and updated only from the version that was read.
     pub generated: Vec<Secret>,
     /// The address of the endpoint.
@@ -94,6 +98,7 @@ impl Resources<Prepared> {
             ca_bundle,
             jwks,
             access,
+            certificate,
             generated,
             service,
             network_policy,
@@ -108,6 +113,7 @@ impl Resources<Prepared> {
             ca_bundle,
             jwks,
             access,
+            certificate,
             generated,
             service,
             network_policy,
@@ -129,6 +135,7 @@ pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepar
         ca_bundle: authority::bundle(proxy, inputs.authority.as_ref()),
         jwks: access::jwks(proxy, &inputs.jwks),
         access: access::shards(proxy, &inputs.access_shards),
+        certificate: certificate::certificate(proxy),
         generated: authority::generated(proxy, inputs),
         service: service::service(proxy),
         network_policy: network_policy::network_policy(proxy, &inputs.operator_namespace),

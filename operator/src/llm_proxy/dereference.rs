@@ -1,4 +1,4 @@
-//! Reads what the spec names. Only Secrets of the proxy's own namespace, only the keys that are named.
+//! Reads what the spec names, and what cert-manager was asked for. Only Secrets of the proxy's own namespace, only these keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     api::{LlmProxy, LlmProxySpec, reference::SecretKey},
+    cert_manager::CERTIFICATE_NAME_ANNOTATION,
     error::Error,
+    names::{PROXY_UID_LABEL, ProxyNames},
 };
 
 /// How many Secrets are read at a time.
@@ -31,6 +33,7 @@ pub enum Lookup {
 #[derive(Clone, Default)]
 pub struct Referenced {
     keys: BTreeMap<SecretKey, Lookup>,
+    stranger: bool,
 }
 
 impl Referenced {
@@ -38,11 +41,22 @@ impl Referenced {
     pub fn lookup(&self, key: &SecretKey) -> &Lookup {
         self.keys.get(key).unwrap_or(&Lookup::NoSecret)
     }
+
+    /// Where cert-manager should write there is a Secret already, and not one that it wrote for this proxy.
+    pub fn has_stranger(&self) -> bool {
+        self.stranger
+    }
+
+    /// The same with a Secret of somebody else where cert-manager should write.
+    #[must_use]
+    pub fn with_stranger(self, stranger: bool) -> Self {
+        Self { stranger, ..self }
+    }
 }
 
 impl FromIterator<(SecretKey, Lookup)> for Referenced {
     fn from_iter<I: IntoIterator<Item = (SecretKey, Lookup)>>(keys: I) -> Self {
-        Self { keys: keys.into_iter().collect() }
+        Self { keys: keys.into_iter().collect(), stranger: false }
     }
 }
 
@@ -50,28 +64,45 @@ impl FromIterator<(SecretKey, Lookup)> for Referenced {
 pub async fn dereference(client: &Client, proxy: &LlmProxy) -> Result<Referenced, Error> {
     let namespace = proxy.namespace().ok_or(Error::Incomplete("metadata.namespace"))?;
     let secrets = Api::<Secret>::namespaced(client.clone(), &namespace);
-    let keys = named_keys(&proxy.spec);
+    let keys = named_keys(proxy);
     let names: BTreeSet<String> = keys.iter().map(|key| key.name.clone()).collect();
     let found: BTreeMap<String, Option<Secret>> = stream::iter(names)
         .map(|name| read(&secrets, name))
         .buffer_unordered(CONCURRENT_READS)
         .try_collect()
         .await?;
-    Ok(keys
+    let ordered = ordered_secret(proxy).and_then(|name| found.get(&name)?.as_ref());
+    let stranger = ordered.is_some_and(|secret| !is_ordered_by(secret, proxy));
+    let referenced: Referenced = keys
         .into_iter()
         .map(|key| (key.clone(), lookup(found.get(&key.name).and_then(Option::as_ref), &key.key)))
-        .collect())
+        .collect();
+    Ok(referenced.with_stranger(stranger))
 }
 
-/// Every key of a Secret that the spec names.
-pub fn named_keys(spec: &LlmProxySpec) -> BTreeSet<SecretKey> {
-    let openai = spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
+/// Every key of a Secret that is needed: those that the spec names, and those that cert-manager fills.
+pub fn named_keys(proxy: &LlmProxy) -> BTreeSet<SecretKey> {
+    let LlmProxySpec { providers, tls, .. } = &proxy.spec;
+    let openai = providers.iter().filter_map(|provider| provider.openai.as_ref());
     let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
-    let tls = spec.tls.secret.iter().flat_map(|secret| {
-        [CERTIFICATE_FILE, KEY_FILE, CA_FILE]
-            .map(|key| SecretKey { name: secret.name.clone(), key: key.to_owned() })
+    let pairs = tls.secret.iter().map(|secret| secret.name.clone()).chain(ordered_secret(proxy));
+    let tls = pairs.flat_map(|name| {
+        [CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(|key| SecretKey { name: name.clone(), key: key.to_owned() })
     });
     providers.chain(tls).collect()
+}
+
+/// The Secret that cert-manager is asked to fill.
+pub fn ordered_secret(proxy: &LlmProxy) -> Option<String> {
+    proxy.spec.tls.cert_manager.as_ref().map(|_| ProxyNames::of(&proxy.name_any()).serving())
+}
+
+/// By our label, which cert-manager puts on it, or by its own annotation, which is there first.
+fn is_ordered_by(secret: &Secret, proxy: &LlmProxy) -> bool {
+    let certificate = ProxyNames::of(&proxy.name_any()).serving();
+    let labelled = secret.labels().get(PROXY_UID_LABEL);
+    proxy.metadata.uid.as_ref().is_some_and(|uid| labelled == Some(uid))
+        || secret.annotations().get(CERTIFICATE_NAME_ANNOTATION) == Some(&certificate)
 }
 
 async fn read(secrets: &Api<Secret>, name: String) -> Result<(String, Option<Secret>), Error> {
@@ -97,7 +128,7 @@ mod tests {
         let proxy = fixtures::proxy("providers");
 
         let names: Vec<String> =
-            named_keys(&proxy.spec).into_iter().map(|key| format!("{}/{}", key.name, key.key)).collect();
+            named_keys(&proxy).into_iter().map(|key| format!("{}/{}", key.name, key.key)).collect();
 
         assert_eq!(names, ["llama-key/api-key", "openai/ca.crt", "openai/key"]);
     }

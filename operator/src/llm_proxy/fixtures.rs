@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 5] = ["minimal", "plaintext", "providers", "own_certificate", "long_name"];
+pub(crate) const ALL: [&str; 6] =
+    ["minimal", "plaintext", "providers", "own_certificate", "cert_manager", "long_name"];
 
 /// The time of all tests.
 pub(crate) fn now() -> Timestamp {
@@ -37,7 +38,7 @@ pub(crate) fn proxy(name: &str) -> LlmProxy {
 /// Everything that the proxy names, as it should be.
 pub(crate) fn complete(proxy: &LlmProxy) -> Referenced {
     let (certificate, key, ca) = serving_pair();
-    named_keys(&proxy.spec)
+    named_keys(proxy)
         .into_iter()
         .map(|named| {
             let content = match named.key.as_str() {

@@ -1,11 +1,15 @@
 //! Gathers what building needs beside the proxy itself: keys, access table, certificate authority.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     access::{self, table::Held},
     api::LlmProxy,
-    context::Context,
+    cert_manager::Progress,
+    context::{
+        Context,
+        cache::{Availability, NoAccess},
+    },
     error::Error,
     fleet::book::Grants,
     keys,
@@ -26,9 +30,25 @@ pub struct Gathered {
     pub tokens: usize,
     /// How much of the access table is held back.
     pub held: Option<Held>,
+    /// With `tls.certManager`: how the order is doing.
+    pub order: Option<Order>,
     /// When time alone makes something of this due.
     pub due: Timestamp,
 }
+
+/// How an order with cert-manager is doing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// It cannot be placed.
+    NoApi(NoAccess),
+    /// It is being placed.
+    Placing,
+    /// What cert-manager says of it.
+    Placed(Progress),
+}
+
+/// How soon it is looked again whether cert-manager is there: no watch tells that.
+const LOOK_FOR_API: SignedDuration = SignedDuration::from_secs(15);
 
 /// Gathers everything; keys are made, or moved on in their life, where that is due.
 pub async fn gather(
@@ -41,11 +61,19 @@ pub async fn gather(
     let authority = private_authority(context, validated)?;
     let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
     let authority_due = authority.as_ref().and_then(|authority| authority.due);
-    let due = [signing_due, authority_due].into_iter().flatten().fold(keys.fleet.renew_at, Timestamp::min);
+    let order = order(context, validated);
+    let look = || context.now().checked_add(LOOK_FOR_API).ok();
+    let order_due = match order {
+        Some(Order::NoApi(_) | Order::Placing) => look(),
+        Some(Order::Placed(_)) | None => None,
+    };
+    let due = [signing_due, authority_due, order_due];
+    let due = due.into_iter().flatten().fold(keys.fleet.renew_at, Timestamp::min);
     Ok(Gathered {
         grants: table.grants(keys.signing.published()),
         tokens: table.rows.len(),
         held: table.held,
+        order,
         due,
         inputs: Inputs {
             server_image: context.settings.server_image.clone(),
@@ -66,6 +94,21 @@ fn private_authority(context: &Context, proxy: &ValidatedProxy) -> Result<Option
             let stored = context.stores.secrets.get(&proxy.namespace, &proxy.names.ca_key());
             authority(&proxy.name, stored.as_deref(), &proxy.certificate_names, context.now()).map(Some)
         }
-        TlsMode::Plaintext | TlsMode::Secret { .. } => Ok(None),
+        TlsMode::Plaintext | TlsMode::Secret(_) | TlsMode::CertManager(..) => Ok(None),
     }
+}
+
+/// From the cache alone.
+fn order(context: &Context, proxy: &ValidatedProxy) -> Option<Order> {
+    if !matches!(proxy.tls, TlsMode::CertManager(..)) {
+        return None;
+    }
+    let certificates = &context.stores.certificates;
+    Some(match certificates.availability(&proxy.namespace) {
+        Availability::No(why) => Order::NoApi(why),
+        Availability::NotYet => Order::Placing,
+        Availability::Complete => certificates
+            .get(&proxy.namespace, &proxy.names.serving())
+            .map_or(Order::Placing, |certificate| Order::Placed(certificate.progress())),
+    })
 }

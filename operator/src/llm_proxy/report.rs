@@ -1,11 +1,11 @@
 //! From what was built and seen to status. Pure; the one write happens on a difference only.
 
+mod certificate;
 mod findings;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -16,22 +16,27 @@ use crate::{
     api::{
         LlmProxy, LlmProxyStatus,
         conditions::{self, ConditionType, Finding, Reason, State},
-        llm_proxy::{CertificateStatus, ProviderStatus},
+        llm_proxy::ProviderStatus,
     },
     error::Error,
     llm_proxy::{
         build::{Applied, Resources},
         endpoint::Endpoint,
-        validate::{Provider, Refusal, TlsMode, Unresolved, ValidatedProxy},
+        gather::Order,
+        validate::{Provider, Refusal, Unresolved, ValidatedProxy},
     },
     names::{ProxyNames, STATUS_FIELD_MANAGER},
 };
+
+pub use self::certificate::Served;
 
 /// What is known beside the objects: what the pods tell, and what was decided on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// The certificate that pods serve with, as they report it.
-    pub certificate: Option<CertificateStatus>,
+    pub certificate: Option<Served>,
+    /// With `tls.certManager`: how the order is doing.
+    pub order: Option<Order>,
     /// Ready pods that do not show the newest revision yet.
     pub waiting: Vec<String>,
     /// Ready pods that cannot be asked, with the reason.
@@ -60,8 +65,8 @@ pub fn report(
 ) -> LlmProxyStatus {
     let previous = proxy.status.clone().unwrap_or_default();
     let pods = resources.deployment.status.clone().unwrap_or_default();
-    let certificate = certificate(validated, seen, previous.certificate.clone());
-    let found = findings::findings(validated, resources, seen, certificate.as_ref(), now);
+    let served = certificate::served(validated, seen, previous.certificate.clone());
+    let found = findings::findings(validated, resources, seen, served.as_ref(), now);
     LlmProxyStatus {
         observed_generation: proxy.metadata.generation,
         conditions: conditions::merge(&previous.conditions, found, proxy.metadata.generation, now),
@@ -71,7 +76,7 @@ pub fn report(
         selector: Some(selector(&validated.names)),
         models: i32::try_from(validated.models.len()).unwrap_or(i32::MAX),
         tokens: i32::try_from(seen.tokens).unwrap_or(i32::MAX),
-        certificate,
+        certificate: served.map(|served| served.status),
         ca_fingerprint: seen.ca_fingerprint.clone(),
         revision: seen.revision.clone(),
         providers: validated.providers.iter().map(|known| provider(known, seen)).collect(),
@@ -110,8 +115,13 @@ pub struct News {
     pub message: String,
 }
 
-/// Whether the summary has changed, and to what. That a new proxy has no pods yet is no news.
-pub fn news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> Option<News> {
+/// What has changed of the summary and of the certificate.
+pub fn news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> Vec<News> {
+    [summary_news(before, after), certificate::news(before, after)].into_iter().flatten().collect()
+}
+
+/// That a new proxy has no pods yet is no news.
+fn summary_news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> Option<News> {
     let summary = conditions::find(&after.conditions, ConditionType::Ready)?;
     let good = summary.status == State::True.as_str();
     let same = before
@@ -160,23 +170,6 @@ fn with_conditions(
     conditions.extend(kept);
     conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
     LlmProxyStatus { observed_generation: proxy.metadata.generation, conditions, ..previous }
-}
-
-/// What clients meet: from the Secret where we can read it, else from the pods, else as it was known last.
-fn certificate(
-    validated: &ValidatedProxy,
-    seen: &Seen,
-    previous: Option<CertificateStatus>,
-) -> Option<CertificateStatus> {
-    match &validated.tls {
-        TlsMode::Plaintext => None,
-        TlsMode::PrivateCa => seen.certificate.clone().or(previous),
-        TlsMode::Secret { pair, .. } => pair.as_ref().ok().map(|pair| CertificateStatus {
-            fingerprint: pair.facts.fingerprint_sha256.clone(),
-            pin: pair.facts.public_key_pin.clone(),
-            not_after: Time(pair.facts.lifetime.not_after),
-        }),
-    }
 }
 
 /// Off where something that it names is missing, or where a pod says so.

@@ -2,12 +2,17 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use vibectl_pki::Lifetime;
 use vibectl_proto::fleet::v1::Certificate;
 
 use crate::{
     api::llm_proxy::CertificateStatus,
     fleet::{book::PodView, lag::Expected, refresh::combined_revision},
-    llm_proxy::{build::Revisions, gather::Gathered, report::Seen},
+    llm_proxy::{
+        build::Revisions,
+        gather::Gathered,
+        report::{Seen, Served},
+    },
 };
 
 /// What the pods should report.
@@ -23,6 +28,7 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
     let authority = gathered.inputs.authority.as_ref();
     Seen {
         certificate: certificate(&serving),
+        order: gathered.order.clone(),
         waiting: if wrote { Vec::new() } else { serving.iter().filter_map(|view| waiting(view)).collect() },
         rejected: serving.iter().flat_map(|view| rejected(view)).collect(),
         unreachable: serving.iter().filter_map(|view| unreachable(view)).collect(),
@@ -41,14 +47,20 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
 }
 
 /// Of several certificates the one that ends first: that is the one to worry about.
-fn certificate(views: &[&PodView]) -> Option<CertificateStatus> {
+fn certificate(views: &[&PodView]) -> Option<Served> {
     let reports = views.iter().filter_map(|view| view.report.as_ref());
     let certificates = reports.filter_map(|(report, _)| report.certificate.as_ref());
     let first =
         certificates.min_by_key(|certificate| (certificate.not_after, &certificate.fingerprint_sha256))?;
-    let Certificate { fingerprint_sha256, public_key_pin, not_after, .. } = first.clone();
-    let not_after = Time(Timestamp::from_second(not_after).ok()?);
-    Some(CertificateStatus { fingerprint: fingerprint_sha256, pin: public_key_pin, not_after })
+    let Certificate { fingerprint_sha256, public_key_pin, not_before, not_after, .. } = first.clone();
+    let [not_before, not_after] = [not_before, not_after].map(Timestamp::from_second);
+    let lifetime = Lifetime { not_before: not_before.ok()?, not_after: not_after.ok()? };
+    let status = CertificateStatus {
+        fingerprint: fingerprint_sha256,
+        pin: public_key_pin,
+        not_after: Time(lifetime.not_after),
+    };
+    Some(Served { status, overdue_at: Some(lifetime.overdue_at()) })
 }
 
 fn waiting(view: &PodView) -> Option<String> {

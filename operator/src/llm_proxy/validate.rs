@@ -13,7 +13,7 @@ use vibectl_pki::Names;
 
 use crate::{
     api::{
-        LlmProxy,
+        LlmProxy, LlmProxySpec,
         conditions::{Finding, Reason},
         limits,
         llm_proxy::Service,
@@ -25,7 +25,7 @@ use crate::{
 pub use self::{
     models::Model,
     providers::{Mounted, OpenAi, Provider, ProviderKind},
-    tls::{ServingPair, TlsMode},
+    tls::{KeptPair, ServingPair, TlsMode},
 };
 
 /// An LlmProxy that can be built.
@@ -86,17 +86,18 @@ pub struct Refusal {
 /// One mistake in a spec.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// `InvalidSpec` or `NotAvailableYet`.
+    /// `InvalidSpec`, `NotAvailableYet` or `ObjectConflict`.
     pub reason: Reason,
     /// The field's path and what is wrong with it.
     pub message: String,
 }
 
 impl Refusal {
-    /// The reason of the condition: a contradiction outweighs what is merely not available.
+    /// The reason of the condition: a contradiction outweighs what is merely in the way or not available.
     pub fn reason(&self) -> Reason {
-        let invalid = self.mistakes.iter().any(|mistake| mistake.reason == Reason::InvalidSpec);
-        if invalid { Reason::InvalidSpec } else { Reason::NotAvailableYet }
+        let has = |reason| self.mistakes.iter().any(|mistake| mistake.reason == reason);
+        let order = [Reason::InvalidSpec, Reason::ObjectConflict];
+        order.into_iter().find(|reason| has(*reason)).unwrap_or(Reason::NotAvailableYet)
     }
 
     /// All mistakes in one line.
@@ -118,6 +119,10 @@ struct Mistakes(Vec<Mistake>);
 impl Mistakes {
     fn invalid(&mut self, path: &str, what: impl std::fmt::Display) {
         self.0.push(Mistake { reason: Reason::InvalidSpec, message: format!("{path}: {what}") });
+    }
+
+    fn conflict(&mut self, path: &str, what: impl std::fmt::Display) {
+        self.0.push(Mistake { reason: Reason::ObjectConflict, message: format!("{path}: {what}") });
     }
 
     fn not_available(&mut self, path: &str, instead: &str) {
@@ -144,8 +149,8 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
         mistakes.invalid("spec.replicas", "must not be negative");
         0
     });
-    let certificate_names = certificate_names(&names, &namespace, &spec.hosts, &mut mistakes);
-    let tls = tls::validate(&spec.tls, referenced, &mut mistakes);
+    let certificate_names = certificate_names(&names, &namespace, spec, &mut mistakes);
+    let tls = tls::validate(&spec.tls, &names, referenced, &mut mistakes);
     match (certificate_names, tls) {
         (Some(certificate_names), Some(tls)) if mistakes.0.is_empty() => Ok(ValidatedProxy {
             name: proxy.name_any(),
@@ -192,9 +197,10 @@ fn default_model(named: Option<&String>, embedded: bool) -> Option<String> {
 fn certificate_names(
     names: &ProxyNames,
     namespace: &str,
-    hosts: &[String],
+    spec: &LlmProxySpec,
     mistakes: &mut Mistakes,
 ) -> Option<Names> {
+    let LlmProxySpec { hosts, tls, .. } = spec;
     let service = names.base();
     let own = [
         service.clone(),
@@ -203,7 +209,13 @@ fn certificate_names(
         format!("{service}.{namespace}.svc.cluster.local"),
     ];
     let mut all = Vec::new();
-    for name in own {
+    if !tls.has_service_names() && hosts.iter().all(|host| host.starts_with("*.")) {
+        mistakes.invalid(
+            "spec.hosts",
+            "needs a name that is no wildcard with tls.certManager.serviceNames: false",
+        );
+    }
+    for name in own.into_iter().filter(|_| tls.has_service_names()) {
         all.extend(name.parse().inspect_err(|error| mistakes.invalid("metadata.name", error)));
     }
     for (index, host) in hosts.iter().enumerate() {

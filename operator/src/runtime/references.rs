@@ -5,16 +5,18 @@ use kube::Resource;
 
 use crate::{
     api::{LlmProxy, ProxyToken},
+    llm_proxy::dereference::ordered_secret,
     names::PROXY_LABEL,
 };
 
-/// Whether the LlmProxy names this Secret of its namespace.
+/// Whether the LlmProxy names this Secret of its namespace, or has cert-manager fill it.
 pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
     let providers = proxy.spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
     let keys = providers.flat_map(|openai| [openai.api_key.as_ref(), openai.ca_bundle.as_ref()]);
     let mut names = keys.flatten().map(|key| key.name.as_str());
     let serving = proxy.spec.tls.secret.as_ref().map(|secret| secret.name.as_str());
-    serving == Some(secret) || names.any(|name| name == secret)
+    let ordered = ordered_secret(proxy);
+    serving == Some(secret) || ordered.as_deref() == Some(secret) || names.any(|name| name == secret)
 }
 
 /// The Secret that a ProxyToken is written to.

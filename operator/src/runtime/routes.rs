@@ -61,6 +61,7 @@ impl Routes {
             services,
             disruption_budgets,
             network_policies,
+            certificates,
             own_secrets,
         } = writers;
         let stores = self.context.stores.clone();
@@ -87,6 +88,8 @@ impl Routes {
         self.children(tasks, "watch of poddisruptionbudgets", budgets, disruption_budgets, |_, _| {});
         let policies = &stores.network_policies;
         self.children(tasks, "watch of networkpolicies", policies, network_policies, |_, _| {});
+        let ordered = &stores.certificates;
+        self.children(tasks, "watch of certificates", ordered, certificates, |_, _| {});
         self.watch_namespaces(tasks, &stores.namespaces, namespaces);
         self.watch_own_secrets(tasks, &stores.own_secrets, own_secrets);
         self.watch_referenced_secrets(tasks);

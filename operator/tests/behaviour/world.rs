@@ -138,6 +138,7 @@ impl World {
             services: api.cache(|_, _| true),
             disruption_budgets: api.cache(|_, _| true),
             network_policies: api.cache(|_, _| true),
+            certificates: api.cache(|_, _| true),
             own_secrets: api.cache(|path, object| own(path) && managed(object)),
         };
         Arc::new(Context {

@@ -17,6 +17,11 @@ impl Lifetime {
         self.at(2, 3)
     }
 
+    /// Half-way between [`Self::renew_at`] and the end: whoever renews should have done so.
+    pub fn overdue_at(&self) -> Timestamp {
+        self.at(5, 6)
+    }
+
     /// Up to a tenth of the lifetime before [`Self::renew_at`], so that replicas do not renew in step.
     ///
     /// `random` is any number, drawn by the caller.
@@ -64,6 +69,7 @@ mod tests {
     #[test]
     fn renewal_is_due_at_two_thirds_of_the_actual_lifetime() {
         assert_eq!(days(100, 190).renew_at(), second(160 * DAY));
+        assert_eq!(days(100, 190).overdue_at(), second(175 * DAY));
     }
 
     #[test]

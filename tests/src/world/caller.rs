@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use super::Credential;
@@ -32,6 +32,15 @@ impl Caller {
     /// # Errors
     /// When the CA cannot be read.
     pub fn at(credential: &Credential, address: IpAddr, port: u16) -> Result<Self> {
+        Self::build(credential, address, port, |client| client)
+    }
+
+    fn build(
+        credential: &Credential,
+        address: IpAddr,
+        port: u16,
+        adjust: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self> {
         let trusted = match &credential.ca {
             Some(ca) => reqwest::Certificate::from_pem_bundle(ca.as_bytes())?,
             None => Vec::new(),
@@ -43,7 +52,27 @@ impl Caller {
             .tls_certs_only(trusted)
             .no_proxy();
         let base = format!("{scheme}://{}:{port}", credential.host);
-        Ok(Self { client: client.build()?, base, token: credential.token.clone() })
+        Ok(Self { client: adjust(client).build()?, base, token: credential.token.clone() })
+    }
+
+    /// The same with a connection, and so a handshake, of its own for each call.
+    ///
+    /// # Errors
+    /// When the CA cannot be read.
+    pub fn afresh(credential: &Credential, address: IpAddr, port: u16) -> Result<Self> {
+        Self::build(credential, address, port, |client| client.pool_max_idle_per_host(0).tls_info(true))
+    }
+
+    /// The certificate that a new connection meets, DER.
+    ///
+    /// # Errors
+    /// When there is no answer, or none over TLS; or when the caller is not one of [`Self::afresh`].
+    pub async fn certificate(&self) -> Result<Vec<u8>> {
+        let response =
+            self.client.get(format!("{}/v1/models", self.base)).bearer_auth(&self.token).send().await?;
+        let tls = response.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = tls.and_then(reqwest::tls::TlsInfo::peer_certificate);
+        Ok(certificate.context("the answer came without a certificate")?.to_vec())
     }
 
     /// `POST /v1/chat/completions` with one user message.

@@ -1,6 +1,7 @@
 //! The operator and the server of this tree on a real cluster, one file for each promise.
 
 mod bad_objects;
+mod cert_manager;
 mod certificates;
 mod drift;
 mod isolation;

@@ -90,7 +90,7 @@ pub(crate) async fn until_reachable(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-fn pod_address(pod: &Pod) -> Result<IpAddr> {
+pub(crate) fn pod_address(pod: &Pod) -> Result<IpAddr> {
     let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
     Ok(address.context("the pod has no address")?.parse()?)
 }

@@ -37,7 +37,7 @@ fn trusted(proxy: &ValidatedProxy, authority: Option<&Authority>) -> Option<Trus
     match &proxy.tls {
         TlsMode::Plaintext => None,
         TlsMode::PrivateCa => authority.map(|authority| authority.state.bundle()),
-        TlsMode::Secret { pair, .. } => pair.as_ref().ok()?.bundle.clone(),
+        TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => kept.pair.as_ref().ok()?.bundle.clone(),
     }
 }
 

@@ -53,14 +53,9 @@ fn access_files(inputs: &Inputs) -> Files {
 }
 
 fn tls_files(proxy: &ValidatedProxy) -> Option<Files> {
-    match &proxy.tls {
-        TlsMode::Plaintext | TlsMode::PrivateCa => None,
-        TlsMode::Secret { pair, .. } => {
-            let pair = pair.as_ref().ok()?;
-            let files = [(CERTIFICATE_FILE, &pair.certificate), (KEY_FILE, &pair.key)];
-            Some(files.map(|(name, content)| (name.to_owned(), content.to_vec())).into())
-        }
-    }
+    let pair = proxy.tls.kept()?.pair.as_ref().ok()?;
+    let files = [(CERTIFICATE_FILE, &pair.certificate), (KEY_FILE, &pair.key)];
+    Some(files.map(|(name, content)| (name.to_owned(), content.to_vec())).into())
 }
 
 /// The files that there are: a key that is missing has no file.

@@ -20,6 +20,7 @@ fn objects(resources: &Resources<Prepared>) -> Vec<Value> {
         ca_bundle,
         jwks,
         access,
+        certificate,
         generated,
         service,
         network_policy,
@@ -29,6 +30,7 @@ fn objects(resources: &Resources<Prepared>) -> Vec<Value> {
         stage: _,
     } = resources;
     let mut all = vec![json!(service_account)];
+    all.extend(certificate.iter().map(|certificate| json!(certificate)));
     all.extend(generated.iter().chain(access).map(|secret| json!(secret)));
     all.extend([Some(jwks), ca_bundle.as_ref(), Some(config)].into_iter().flatten().map(|map| json!(map)));
     all.extend([json!(service), json!(network_policy)]);
@@ -230,6 +232,7 @@ fn proxies() -> impl Strategy<Value = LlmProxy> {
         Just(json!({"plaintext": {}})),
         Just(json!({"privateCa": {}})),
         Just(json!({"secret": {"name": "own"}})),
+        Just(json!({"certManager": {"issuerRef": {"name": "ca"}}})),
     ];
     let name = "[a-z]([-a-z0-9]{0,61}[a-z0-9])?";
     let hosts = prop::collection::btree_set("[a-z]{1,20}\\.example\\.org", 0..3);

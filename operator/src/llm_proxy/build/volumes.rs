@@ -42,8 +42,8 @@ pub(super) fn volumes(proxy: &ValidatedProxy, config_map: String) -> Vec<Volume>
             volumes.push(secret_volume(CA, names.ca_key(), &[CERTIFICATE_FILE, KEY_FILE, CA_FILE]));
             volumes.push(memory_volume(TLS));
         }
-        TlsMode::Secret { name, .. } => {
-            volumes.push(secret_volume(TLS, name.clone(), &[CERTIFICATE_FILE, KEY_FILE]));
+        TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => {
+            volumes.push(secret_volume(TLS, kept.secret.clone(), &[CERTIFICATE_FILE, KEY_FILE]));
         }
     }
     let providers = provider_sources(proxy);

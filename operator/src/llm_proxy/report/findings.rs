@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::Seen;
+use super::{
+    Seen,
+    certificate::{self, Served},
+};
 use crate::{
-    api::{
-        conditions::{ConditionType, Finding, Reason},
-        llm_proxy::CertificateStatus,
-    },
+    api::conditions::{ConditionType, Finding, Reason, State},
     apply::prune::is_rolled_out,
     llm_proxy::{
         build::{Applied, Resources},
-        validate::{Provider, TlsMode, ValidatedProxy},
+        validate::{Provider, ValidatedProxy},
     },
     names::ALLOW_SHRINK_ANNOTATION,
 };
@@ -22,10 +22,10 @@ pub(super) fn findings(
     validated: &ValidatedProxy,
     resources: &Resources<Applied>,
     seen: &Seen,
-    certificate: Option<&CertificateStatus>,
+    served: Option<&Served>,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let certificate_ready = certificate_ready(validated, certificate, now);
+    let certificate_ready = certificate::finding(validated, seen, served, now);
     let ready = ready(validated, &resources.deployment, certificate_ready.as_ref());
     let accepted = Finding::yes(ConditionType::Accepted, Reason::Valid, "the spec is valid");
     [
@@ -53,32 +53,6 @@ fn resolved(validated: &ValidatedProxy) -> Finding {
     Finding::no(ConditionType::ResolvedRefs, first.reason, messages.join("; "))
 }
 
-/// Absent without TLS: there is no certificate to be ready.
-fn certificate_ready(
-    validated: &ValidatedProxy,
-    certificate: Option<&CertificateStatus>,
-    now: Timestamp,
-) -> Option<Finding> {
-    let kind = ConditionType::CertificateReady;
-    match (&validated.tls, certificate) {
-        (TlsMode::Plaintext, _) => None,
-        (_, Some(certificate)) if certificate.not_after.0 <= now => Some(Finding::no(
-            kind,
-            Reason::Expired,
-            format!("the certificate ended at {}", certificate.not_after.0),
-        )),
-        (_, Some(certificate)) => Some(Finding::yes(
-            kind,
-            Reason::Issued,
-            format!("the certificate is good until {}", certificate.not_after.0),
-        )),
-        (TlsMode::Secret { pair: Err(missing), .. }, None) => {
-            Some(Finding::no(kind, missing.reason, missing.message.clone()))
-        }
-        (_, None) => Some(Finding::no(kind, Reason::Pending, "no pod has told its certificate yet")),
-    }
-}
-
 fn ready(validated: &ValidatedProxy, deployment: &Deployment, certificate: Option<&Finding>) -> Finding {
     let kind = ConditionType::Ready;
     let replicas = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
@@ -89,11 +63,10 @@ fn ready(validated: &ValidatedProxy, deployment: &Deployment, certificate: Optio
         return Finding::no(kind, expired.reason, expired.message.clone());
     }
     if replicas == 0 {
-        return Finding::no(
-            kind,
-            Reason::NoReadyReplicas,
-            format!("0 of {} pods answer", validated.replicas),
-        );
+        let why = certificate.filter(|certificate| certificate.state == State::False);
+        let why = why.map(|certificate| format!(": {}", certificate.message)).unwrap_or_default();
+        let message = format!("0 of {} pods answer{why}", validated.replicas);
+        return Finding::no(kind, Reason::NoReadyReplicas, message);
     }
     let off = |provider: &Provider| provider.unresolved().next().is_some();
     if validated.providers.iter().all(off)

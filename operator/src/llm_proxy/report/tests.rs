@@ -1,8 +1,14 @@
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+use k8s_openapi::{
+    api::apps::v1::{Deployment, DeploymentStatus},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 
 use super::*;
 use crate::{
-    api::conditions::{Reason, find, is_true},
+    api::{
+        conditions::{Reason, find, is_true},
+        llm_proxy::CertificateStatus,
+    },
     llm_proxy::{dereference::Referenced, fixtures, validate::validate},
 };
 
@@ -32,6 +38,7 @@ fn seen() -> Seen {
         pin: "p".into(),
         not_after: Time("2030-01-01T00:00:00Z".parse().unwrap()),
     };
+    let certificate = Served { status: certificate, overdue_at: None };
     Seen { certificate: Some(certificate), tokens: 2, ..Seen::default() }
 }
 
@@ -104,7 +111,7 @@ fn each_trouble_has_its_reason() {
     };
     let expired = {
         let mut seen = seen();
-        seen.certificate.as_mut().unwrap().not_after = Time(fixtures::now());
+        seen.certificate.as_mut().unwrap().status.not_after = Time(fixtures::now());
         seen
     };
 

@@ -43,6 +43,14 @@ fn every_mistake_names_its_field() {
         (json!({"replicas": -1}), "spec.replicas: must not be negative"),
         (json!({"hosts": ["a b"]}), "spec.hosts[0]: `a b` is neither"),
         (json!({"tls": {"plaintext": {}, "privateCa": {}}}), "spec.tls: needs exactly one of"),
+        (
+            json!({"tls": {"certManager": {"issuerRef": {"name": "x"}, "duration": "1h", "renewBefore": "1h"}}}),
+            "spec.tls.certManager.renewBefore: must be shorter",
+        ),
+        (
+            json!({"hosts": ["*.example.org"], "tls": {"certManager": {"issuerRef": {"name": "x"}, "serviceNames": false}}}),
+            "spec.hosts: needs a name that is no wildcard",
+        ),
         (json!({"providers": echo}), "spec.models: is needed with spec.providers"),
         (json!({"models": [{"name": "m", "routes": []}]}), "spec.providers: is needed with spec.models"),
         (model(json!({"name": "m", "routes": []})), "spec.models[0].routes: needs at least one"),
@@ -84,11 +92,7 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
     let provider =
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
-        (
-            json!({"tls": {"certManager": {"issuerRef": {"name": "x"}}}}),
-            "spec.tls.certManager: not available yet: use secret",
-        ),
-        (json!({"tls": {"acme": {}}}), "spec.tls.acme: not available yet: use secret"),
+        (json!({"tls": {"acme": {}}}), "spec.tls.acme: not available yet: use certManager"),
         (json!({"tls": {"selfSigned": {}}}), "spec.tls.selfSigned: not available yet: use privateCa"),
         (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
         (provider("anthropic"), "spec.providers[0].anthropic: not available yet: use openai"),
@@ -120,8 +124,7 @@ fn a_missing_key_turns_off_its_provider_alone() {
         _ if named.key == "key" => Lookup::NoKey,
         _ => Lookup::Found(Zeroizing::new(b"no certificate".to_vec())),
     };
-    let referenced =
-        named_keys(&proxy.spec).into_iter().map(|named| (named.clone(), missing(&named))).collect();
+    let referenced = named_keys(&proxy).into_iter().map(|named| (named.clone(), missing(&named))).collect();
 
     let validated = validate(&proxy, &referenced).unwrap();
 
@@ -157,8 +160,7 @@ fn a_certificate_that_does_not_fit_its_key_is_named_and_nothing_weaker_is_used()
         "tls.key" => Lookup::Found(Zeroizing::new(other_key.clone().into_bytes())),
         _ => Lookup::NoKey,
     };
-    let referenced =
-        named_keys(&proxy.spec).into_iter().map(|named| (named.clone(), content(&named))).collect();
+    let referenced = named_keys(&proxy).into_iter().map(|named| (named.clone(), content(&named))).collect();
 
     let validated = validate(&proxy, &referenced).unwrap();
 
@@ -174,4 +176,15 @@ fn nothing_prints_the_content_of_a_secret() {
         format!("{:?}{:?}", fixtures::validated("providers"), fixtures::validated("own_certificate"));
 
     assert!(!printed.contains("llama-key/api-key") && !printed.contains("PRIVATE"), "{printed}");
+}
+
+#[test]
+fn a_secret_of_somebody_else_where_cert_manager_should_write_is_a_conflict() {
+    let proxy = fixtures::proxy("cert_manager");
+    let referenced = fixtures::complete(&proxy).with_stranger(true);
+
+    let refusal = validate(&proxy, &referenced).unwrap_err();
+
+    assert_eq!(refusal.reason(), Reason::ObjectConflict);
+    assert!(refusal.message().contains("Secret \"team-serving\" is there already"), "{}", refusal.message());
 }

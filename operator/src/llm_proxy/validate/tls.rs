@@ -11,9 +11,10 @@ use crate::{
     api::{
         conditions::Reason,
         reference::{SecretKey, SecretName},
-        tls,
+        tls::{self, CertManager},
     },
     llm_proxy::dereference::{Lookup, Referenced},
+    names::ProxyNames,
 };
 
 /// The modes that there are.
@@ -24,12 +25,18 @@ pub enum TlsMode {
     /// A certificate authority of the proxy's own.
     PrivateCa,
     /// A certificate that somebody else keeps.
-    Secret {
-        /// Name of the Secret.
-        name: String,
-        /// Its content, or why it cannot be used. The Secret is mounted in any case: there is nothing to fall back to.
-        pair: Result<Box<ServingPair>, Unresolved>,
-    },
+    Secret(KeptPair),
+    /// A certificate that cert-manager keeps, on this order.
+    CertManager(CertManager, KeptPair),
+}
+
+/// A pair that is kept in a Secret and mounted as it is.
+#[derive(Clone, Debug)]
+pub struct KeptPair {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Its content, or why it cannot be used. The Secret is mounted in any case: there is nothing to fall back to.
+    pub pair: Result<Box<ServingPair>, Unresolved>,
 }
 
 /// A certificate and its key.
@@ -55,7 +62,15 @@ impl TlsMode {
     /// What it names and cannot be used.
     pub fn unresolved(&self) -> Option<&Unresolved> {
         match self {
-            Self::Secret { pair, .. } => pair.as_ref().err(),
+            Self::Secret(kept) => kept.pair.as_ref().err(),
+            Self::Plaintext | Self::PrivateCa | Self::CertManager(..) => None,
+        }
+    }
+
+    /// The pair of a Secret that is mounted as it is.
+    pub fn kept(&self) -> Option<&KeptPair> {
+        match self {
+            Self::Secret(kept) | Self::CertManager(_, kept) => Some(kept),
             Self::Plaintext | Self::PrivateCa => None,
         }
     }
@@ -67,17 +82,21 @@ impl TlsMode {
 }
 
 /// The mode that is chosen.
-pub(super) fn validate(tls: &tls::Tls, referenced: &Referenced, mistakes: &mut Mistakes) -> Option<TlsMode> {
+pub(super) fn validate(
+    tls: &tls::Tls,
+    names: &ProxyNames,
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> Option<TlsMode> {
     if tls.is_left_out() {
         return Some(TlsMode::PrivateCa);
     }
     let tls::Tls { plaintext, self_signed, private_ca, cert_manager, acme, secret } = tls;
     let later = [
         ("selfSigned", self_signed.is_some(), "use privateCa"),
-        ("certManager", cert_manager.is_some(), "use secret with the Secret of a Certificate"),
-        ("acme", acme.is_some(), "use secret with a certificate from an ACME client"),
+        ("acme", acme.is_some(), "use certManager with an ACME issuer, or secret"),
     ];
-    let chosen = [plaintext.is_some(), private_ca.is_some(), secret.is_some()];
+    let chosen = [plaintext.is_some(), private_ca.is_some(), cert_manager.is_some(), secret.is_some()];
     if chosen.into_iter().chain(later.map(|(_, chosen, _)| chosen)).filter(|chosen| *chosen).count() != 1 {
         let modes = "plaintext, selfSigned, privateCa, certManager, acme, secret";
         mistakes.invalid("spec.tls", format!("needs exactly one of {modes}"));
@@ -86,24 +105,51 @@ pub(super) fn validate(tls: &tls::Tls, referenced: &Referenced, mistakes: &mut M
     for (mode, _, instead) in later.iter().filter(|(_, chosen, _)| *chosen) {
         mistakes.not_available(&format!("spec.tls.{mode}"), instead);
     }
-    match (plaintext, private_ca, secret) {
-        (Some(_), _, _) => Some(TlsMode::Plaintext),
-        (_, Some(_), _) => Some(TlsMode::PrivateCa),
-        (_, _, Some(SecretName { name })) => {
-            Some(TlsMode::Secret { name: name.clone(), pair: serving_pair(name, referenced) })
+    match (plaintext, private_ca, cert_manager, secret) {
+        (Some(_), ..) => Some(TlsMode::Plaintext),
+        (_, Some(_), ..) => Some(TlsMode::PrivateCa),
+        (_, _, Some(order), _) => cert_manager_mode(order, names.serving(), referenced, mistakes),
+        (_, _, _, Some(SecretName { name })) => {
+            Some(TlsMode::Secret(kept_pair("spec.tls.secret", name.clone(), referenced)))
         }
         _ => None,
     }
 }
 
-fn serving_pair(name: &str, referenced: &Referenced) -> Result<Box<ServingPair>, Unresolved> {
+fn cert_manager_mode(
+    order: &CertManager,
+    secret: String,
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> Option<TlsMode> {
+    const PATH: &str = "spec.tls.certManager";
+    if referenced.has_stranger() {
+        let what = format!(
+            "Secret {secret:?} is there already and was not made for this proxy: remove or rename it"
+        );
+        mistakes.conflict(PATH, what);
+        return None;
+    }
+    if let (Some(duration), Some(before)) = (order.duration, order.renew_before)
+        && before >= duration
+    {
+        mistakes.invalid(&format!("{PATH}.renewBefore"), "must be shorter than duration");
+    }
+    Some(TlsMode::CertManager(order.clone(), kept_pair(PATH, secret, referenced)))
+}
+
+fn kept_pair(path: &str, secret: String, referenced: &Referenced) -> KeptPair {
+    KeptPair { pair: serving_pair(path, &secret, referenced), secret }
+}
+
+fn serving_pair(path: &str, name: &str, referenced: &Referenced) -> Result<Box<ServingPair>, Unresolved> {
     let entry = |key: &str| SecretKey { name: name.to_owned(), key: key.to_owned() };
     let invalid = |key: &str, what: String| Unresolved {
         reason: Reason::SecretInvalid,
-        message: format!("spec.tls.secret: {key} of Secret {name:?}: {what}"),
+        message: format!("{path}: {key} of Secret {name:?}: {what}"),
     };
     let needed = |key: &'static str| {
-        let mounted = mounted("spec.tls.secret", &entry(key), referenced);
+        let mounted = mounted(path, &entry(key), referenced);
         match (mounted.content, mounted.unresolved) {
             (Some(content), None) => Ok(content),
             (_, Some(unresolved)) => Err(unresolved),

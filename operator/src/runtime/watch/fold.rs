@@ -13,7 +13,7 @@ use kube::{
 };
 
 use super::Change;
-use crate::context::cache::Cache;
+use crate::context::cache::{Cache, NoAccess};
 
 /// The cache in the making.
 pub(super) struct Fold<K: Resource<DynamicType = ()> + Clone + 'static> {
@@ -64,14 +64,25 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Fold<K> {
         }
     }
 
-    /// A namespace that we may not read is a gap, not a reason to hold up the others.
+    /// A namespace that we may not read is a gap, not a reason to hold up the others. A kind that is not there at all is told once:
+    /// it may belong to something that is not installed.
     pub(super) fn failed(&mut self, index: usize, error: &watcher::Error) {
-        tracing::warn!(kind = %K::kind(&()), %error, "watch failed; it is tried again");
-        let namespace = self.scopes.get(index).and_then(|scope| scope.namespace.clone());
-        if let Some(namespace) = namespace.filter(|_| forbidden(error)) {
-            self.cache.change_gaps(|gaps| _ = gaps.namespaces.insert(namespace));
-            self.scope(index, |scope| scope.listed = true);
-            self.become_ready();
+        let why = no_access(error);
+        let known = self.cache.gaps().kind;
+        if why != Some(NoAccess::NotServed) || known != why {
+            tracing::warn!(kind = %K::kind(&()), %error, "watch failed; it is tried again");
+        }
+        let Some(why) = why else { return };
+        match self.scopes.get(index).and_then(|scope| scope.namespace.clone()) {
+            Some(namespace) => {
+                self.cache.change_gaps(|gaps| {
+                    gaps.namespaces.insert(namespace);
+                    gaps.kind = gaps.kind.or(Some(why).filter(|why| *why == NoAccess::NotServed));
+                });
+                self.scope(index, |scope| scope.listed = true);
+                self.become_ready();
+            }
+            None => self.cache.change_gaps(|gaps| gaps.kind = Some(why)),
         }
     }
 
@@ -126,9 +137,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Fold<K> {
         let known = std::mem::take(&mut scope.listing);
         let before = std::mem::replace(&mut scope.known, known);
         let gone: Vec<_> = before.difference(&scope.known).cloned().collect();
-        if let Some(namespace) = scope.namespace.clone() {
-            self.cache.change_gaps(|gaps| _ = gaps.namespaces.remove(&namespace));
-        }
+        let namespace = scope.namespace.clone();
+        self.cache.change_gaps(|gaps| {
+            gaps.kind = None;
+            namespace.map(|namespace| gaps.namespaces.remove(&namespace));
+        });
         self.become_ready();
         for reference in gone {
             self.missing(&reference, on_change);
@@ -171,14 +184,17 @@ fn reference_of<K: Resource<DynamicType = ()>>(meta: &ObjectMeta) -> ObjectRef<K
     }
 }
 
-fn forbidden(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
-            status.is_forbidden() || status.is_not_found()
-        }
-        watcher::Error::WatchError(status) => status.is_forbidden(),
-        _ => false,
+fn no_access(error: &watcher::Error) -> Option<NoAccess> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return None;
+    };
+    match status.code {
+        403 => Some(NoAccess::Forbidden),
+        404 => Some(NoAccess::NotServed),
+        _ => None,
     }
 }
 
