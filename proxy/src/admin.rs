@@ -29,5 +29,11 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> ([(http::HeaderName, &'static str); 1], String) {
     shared.metrics.in_flight.set(shared.limiter.calls_in_flight().into());
+    if let Some(tls) = shared.tls.get() {
+        shared.metrics.certificate_expiry.with([]).set(tls.facts().lifetime.not_after.as_second());
+        if let Some(next_update) = tls.lists_next_update() {
+            shared.metrics.client_crl_expiry.with([]).set(next_update.as_second());
+        }
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
 }

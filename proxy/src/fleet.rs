@@ -22,7 +22,8 @@ use crate::provider::Provider;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
 use crate::settings::Mistakes;
 use crate::state::Shared;
-use crate::tls::{TlsError, TlsState, read_client_ca, read_pair};
+use crate::tls::clients::ClientTrust;
+use crate::tls::{TlsError, TlsState, read_pair};
 
 /// How often the identity is looked at; it lives for months.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -75,8 +76,8 @@ impl Identity {
         let state = || -> Result<_, IdentityProblem> {
             let (seen, content) = files.read()?;
             let leaf = read_pair(&content, Timestamp::now())?;
-            let client_ca = read_client_ca(&content)?;
-            Ok((seen, TlsState::new(&leaf, Some(&client_ca), MinVersion::V1_3)?))
+            let operators = ClientTrust::read(&content, false, Timestamp::now())?;
+            Ok((seen, TlsState::new(&leaf, Some(operators), MinVersion::V1_3)?))
         };
         match state() {
             Ok((seen, state)) => Ok(Self { files, seen, state: Arc::new(state) }),
@@ -116,7 +117,7 @@ impl Identity {
         // CA first: while both change, the new CA bundle accepts old and new clients.
         let changed = self
             .state
-            .reload_client_ca(&content)
+            .reload_clients(&content, Timestamp::now())
             .and_then(|()| self.state.reload(&content, Timestamp::now()));
         match changed {
             Ok(()) => tracing::info!("fleet identity replaced"),

@@ -36,6 +36,10 @@ pub struct Metrics {
     pub reloads: Family<2>,
     /// 1 for each part whose newest content was refused.
     pub part_rejected: Family<1>,
+    /// When the serving certificate ends.
+    pub certificate_expiry: Family<0>,
+    /// When the revocation lists of callers are stale.
+    pub client_crl_expiry: Family<0>,
     /// Calls that went to a provider, by provider and outcome.
     pub provider_calls: Family<2>,
     /// Tokens of settled calls, by direction.
@@ -82,6 +86,16 @@ impl Default for Metrics {
                 "1 while the newest content of a part is rejected and older content is in force.",
                 ["part"],
             ),
+            certificate_expiry: Family::gauge(
+                "vibectl_certificate_expiry_timestamp_seconds",
+                "When the serving certificate ends, in Unix time.",
+                [],
+            ),
+            client_crl_expiry: Family::gauge(
+                "vibectl_client_crl_expiry_timestamp_seconds",
+                "When the revocation lists of callers are stale, in Unix time.",
+                [],
+            ),
             provider_calls: Family::counter(
                 "vibectl_provider_calls_total",
                 "Calls sent to a provider.",
@@ -109,6 +123,8 @@ impl Metrics {
             auth,
             reloads,
             part_rejected,
+            certificate_expiry,
+            client_crl_expiry,
             provider_calls,
             tokens,
             panics,
@@ -119,7 +135,7 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
-             {auth}{reloads}{part_rejected}{provider_calls}{tokens}{panics}{build_info}"
+             {auth}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{panics}{build_info}"
         );
         text
     }

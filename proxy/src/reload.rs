@@ -10,14 +10,14 @@ pub mod places;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vibectl_config::mount::{Part, RevisionKey};
-use vibectl_config::{Config, Notice};
+use vibectl_config::{Config, Notice, Tls};
 
 use crate::parts::{Files, Parts};
 use crate::provider::sources::Sources;
@@ -26,7 +26,8 @@ use crate::settings::mode::Chosen;
 use crate::settings::{Loaded, Mistakes, Settings};
 use crate::state::{Active, Shared, unix_now};
 use crate::telemetry::Level;
-use crate::tls::{TlsState, read_client_ca, read_pair};
+use crate::tls::clients::ClientTrust;
+use crate::tls::{TlsState, read_pair};
 
 /// How often the files are looked at; the operator counts on a change being in force within half a second.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -185,15 +186,10 @@ impl Reloader {
             return Err(format!("{}: no such file", path.display()));
         }
         let leaf = read_pair(files, Timestamp::now()).map_err(|error| error.to_string())?;
-        let client_ca = match tls.ca_bundle_file {
-            Some(_) => {
-                let (_, files) = places::client_ca(tls).read().map_err(|error| error.to_string())?;
-                Some(read_client_ca(&files).map_err(|error| error.to_string())?)
-            }
-            None => None,
-        };
-        let state =
-            TlsState::new(&leaf, client_ca.as_ref(), tls.min_version).map_err(|error| error.to_string())?;
+        let state = client_trust(tls, Timestamp::now()).and_then(|clients| {
+            TlsState::new(&leaf, clients, tls.min_version).map_err(|error| error.to_string())
+        });
+        let state = state?;
         // Nobody else sets it for a config that names files.
         let _ = self.shared.tls.set(Arc::new(state));
         Ok(())
@@ -201,12 +197,18 @@ impl Reloader {
 
     /// Before the first certificate there is nothing to change: [`Self::apply_tls`] reads the CA itself.
     fn apply_client_ca(&mut self, files: &Files) -> Result<(), String> {
-        if self.shared.config().tls.ca_bundle_file.is_none() {
+        let (tls, now) = (&self.shared.config().tls, Timestamp::now());
+        if tls.ca_bundle_file.is_none() {
             return Ok(());
         }
+        if let Some(path) = places::client_ca(tls).absent(files) {
+            return Err(format!("{}: no such file", path.display()));
+        }
         match self.shared.tls.get() {
-            Some(state) => state.reload_client_ca(files),
-            None => read_client_ca(files).map(drop).map_err(|error| error.to_string()),
+            Some(state) => state.reload_clients(files, now),
+            None => ClientTrust::read(files, tls.client_crl_file.is_some(), now)
+                .map(drop)
+                .map_err(|error| error.to_string()),
         }
     }
 
@@ -257,6 +259,20 @@ fn access_files(config: &Config, settings: &Settings) -> PartFiles {
     config.access.as_ref().map_or_else(alone, places::access)
 }
 
+/// Whose certificates the config wants of callers, if anybody's.
+pub fn client_trust(tls: &Tls, now: Timestamp) -> Result<Option<ClientTrust>, String> {
+    let named = places::client_ca(tls);
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let (_, files) = named.read().map_err(|error| error.to_string())?;
+    if let Some(path) = named.absent(&files) {
+        return Err(format!("{}: no such file", path.display()));
+    }
+    let trust = ClientTrust::read(&files, tls.client_crl_file.is_some(), now);
+    trust.map(Some).map_err(|error| error.to_string())
+}
+
 /// What follows from this config and these files of providers.
 fn active(config: &Arc<Config>, provider_files: &Files) -> Active {
     let file = |path: &Path| {
@@ -284,6 +300,10 @@ impl Watched {
     fn changed(&mut self) -> Option<(Part, Result<Files, ReadError>)> {
         let current = self.files.fingerprint();
         if self.files.is_empty() || self.seen.as_ref() == Some(&current) {
+            return None;
+        }
+        // At the start there is nothing in force that could stay meanwhile.
+        if self.seen.is_some() && !current.is_settled(SystemTime::now()) {
             return None;
         }
         match self.files.read() {

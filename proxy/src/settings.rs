@@ -132,7 +132,8 @@ impl TlsOverride {
             Self::Routed(flags) => return flags.put_over(config).map(Some),
             Self::Off => {
                 tls.enabled = Some(false);
-                (tls.cert_file, tls.key_file, tls.ca_bundle_file) = (None, None, None);
+                (tls.cert_file, tls.key_file) = (None, None);
+                (tls.ca_bundle_file, tls.client_crl_file) = (None, None);
                 Chosen::by_command(Mode::Insecure, "serve-insecure")
             }
             Self::Files { cert_file, key_file, client_ca_file } => {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use tokio::sync::SetOnce;
 use vibectl_config::Config;
 
@@ -98,6 +99,9 @@ impl Shared {
             Some("not listening yet\n")
         } else if !self.auth.is_ready() {
             Some("no access table yet\n")
+        } else if self.tls.get().is_some_and(|tls| Timestamp::now() > tls.facts().lifetime.not_after) {
+            // Clients refuse it; without this one, a replica that was renewed gets their calls.
+            Some("the certificate has expired\n")
         } else {
             None
         }

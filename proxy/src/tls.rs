@@ -6,6 +6,7 @@
 //! ([`self_signed`]). Files are watched elsewhere.
 
 pub mod ca_directory;
+pub mod clients;
 pub mod issuer;
 pub mod private_file;
 pub mod self_signed;
@@ -14,7 +15,7 @@ mod server_config;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -22,11 +23,11 @@ use jiff::Timestamp;
 use rustls::ServerConfig;
 use vibectl_config::{
     MinVersion,
-    mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE},
+    mount::{CERTIFICATE_FILE, KEY_FILE},
 };
-use vibectl_pki::{CertificateError, CertificateFacts, Leaf, TrustBundle, leaf::PairError};
+use vibectl_pki::{CertificateError, CertificateFacts, CrlError, Leaf, leaf::PairError};
 
-use self::server_config::Inputs;
+use self::{clients::ClientTrust, server_config::Inputs};
 
 /// Why a certificate, a key or a client CA is not put in force.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum TlsError {
     /// The client CA cannot be read.
     #[error("client CA: {0}")]
     ClientCa(#[source] CertificateError),
+    /// The revocation lists cannot be read, or are stale.
+    #[error("client CRL: {0}")]
+    ClientCrl(#[source] CrlError),
     /// The TLS library refuses what was read.
     #[error("failed to set up TLS: {0}")]
     Setup(String),
@@ -55,11 +59,6 @@ pub fn read_pair(files: &BTreeMap<String, Vec<u8>>, now: Timestamp) -> Result<Le
     Ok(leaf)
 }
 
-/// Reads the client CA out of the content of a folder (`ca.crt`).
-pub fn read_client_ca(files: &BTreeMap<String, Vec<u8>>) -> Result<TrustBundle, TlsError> {
-    TrustBundle::from_pem(text(files, CA_FILE)?).map_err(TlsError::ClientCa)
-}
-
 /// What a TLS port serves with, at any moment.
 pub struct TlsState {
     inputs: Mutex<Inputs>,
@@ -69,12 +68,8 @@ pub struct TlsState {
 
 impl TlsState {
     /// Serves with this leaf. With a client CA, callers have to show a certificate that it issued.
-    pub fn new(
-        leaf: &Leaf,
-        client_ca: Option<&TrustBundle>,
-        min_version: MinVersion,
-    ) -> Result<Self, TlsError> {
-        let inputs = Inputs::new(leaf, client_ca, min_version)?;
+    pub fn new(leaf: &Leaf, clients: Option<ClientTrust>, min_version: MinVersion) -> Result<Self, TlsError> {
+        let inputs = Inputs::new(leaf, clients, min_version)?;
         Ok(Self {
             config: Arc::new(ArcSwap::new(inputs.build()?)),
             facts: ArcSwap::from_pointee(leaf.facts().clone()),
@@ -98,12 +93,19 @@ impl TlsState {
         self.replace(&leaf).map_err(|error| error.to_string())
     }
 
-    /// Puts the client CA of these files in force, or says why not and keeps the last good one.
+    /// Puts the client CA of these files, and its revocation lists if there are such now, in force, or says why not and keeps
+    /// the last good ones.
     ///
-    /// Never turns the check of client certificates off: that takes a restart with another config.
-    pub fn reload_client_ca(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
-        let client_ca = read_client_ca(files).map_err(|error| error.to_string())?;
-        self.change(|inputs| inputs.with_client_ca(&client_ca)).map_err(|error| error.to_string())
+    /// Never turns a check of client certificates off: that takes a restart with another config.
+    pub fn reload_clients(&self, files: &BTreeMap<String, Vec<u8>>, now: Timestamp) -> Result<(), String> {
+        let lists = self.inputs().clients().is_some_and(ClientTrust::has_lists);
+        let clients = ClientTrust::read(files, lists, now).map_err(|error| error.to_string())?;
+        self.change(|inputs| Ok(inputs.with_clients(clients))).map_err(|error| error.to_string())
+    }
+
+    /// When the revocation lists in force are stale; from then on no caller gets in. None without lists.
+    pub fn lists_next_update(&self) -> Option<Timestamp> {
+        self.inputs().clients().and_then(ClientTrust::next_update)
     }
 
     /// Puts a leaf in force.
@@ -114,11 +116,15 @@ impl TlsState {
     }
 
     fn change(&self, change: impl FnOnce(&Inputs) -> Result<Inputs, TlsError>) -> Result<(), TlsError> {
-        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inputs = self.inputs();
         let changed = change(&inputs)?;
         self.config.store(changed.build()?);
         *inputs = changed;
         Ok(())
+    }
+
+    fn inputs(&self) -> MutexGuard<'_, Inputs> {
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -342,7 +342,12 @@ async fn a_change_of_the_mounted_table_is_in_force_at_the_next_look_and_damage_i
     let folder = tempfile::tempdir().expect("temporary folder");
     let put = |files: &Files| {
         for (name, content) in files {
-            std::fs::write(folder.path().join(name), content).expect("file");
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).expect("file");
+            // As the reloader sees it some time after the write.
+            let file = std::fs::File::options().write(true).open(path).expect("file");
+            let before = std::time::SystemTime::now() - std::time::Duration::from_secs(1);
+            file.set_modified(before).expect("a time");
         }
     };
     put(&cluster.files);

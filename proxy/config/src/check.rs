@@ -108,6 +108,12 @@ fn check_default_model(config: &Config, report: &Report) {
 
 fn check_certificate(config: &Config, report: &Report) {
     let tls = &config.tls;
+    if tls.client_crl_file.is_some() && tls.ca_bundle_file.is_none() {
+        report.mistake_at(
+            "tls.client_crl_file",
+            "callers are not asked for a certificate: tls.ca_bundle_file is missing",
+        );
+    }
     match (&tls.cert_file, &tls.key_file) {
         (Some(_), None) if report.is_clean("tls") => report.mistake_at("tls.cert_file", "tls.key_file is missing"),
         (None, Some(_)) if report.is_clean("tls") => report.mistake_at("tls.key_file", "tls.cert_file is missing"),

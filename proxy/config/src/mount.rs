@@ -36,6 +36,8 @@ pub const CERTIFICATE_FILE: &str = "tls.crt";
 pub const KEY_FILE: &str = "tls.key";
 /// A CA bundle, in [`CA_DIR`], [`CLIENT_CA_DIR`], [`FLEET_DIR`] and a provider's folder.
 pub const CA_FILE: &str = "ca.crt";
+/// Revocation lists of the CA in [`CLIENT_CA_DIR`].
+pub const CRL_FILE: &str = "crl.pem";
 /// The key of a provider, inside its sub-folder of [`PROVIDERS_DIR`].
 pub const API_KEY_FILE: &str = "api-key";
 /// The 32 random bytes of [`RevisionKey`], inside [`FLEET_DIR`].

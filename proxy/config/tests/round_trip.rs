@@ -130,14 +130,16 @@ prop_compose! {
     fn tls()(
         enabled: Option<bool>,
         certificate in option::of((path(), path())),
-        ca_bundle_file in option::of(path()),
+        clients in option::of((path(), option::of(path()))),
         min_version in prop::sample::select(vec![MinVersion::V1_2, MinVersion::V1_3]),
         hsts in (any::<bool>(), any::<u32>(), any::<bool>(), any::<bool>()),
     ) -> Tls {
         let (cert_file, key_file) = certificate.unzip();
+        let (ca_bundle_file, client_crl_file) = clients.unzip();
+        let client_crl_file = client_crl_file.flatten();
         let (hsts_enabled, max_age, include_subdomains, preload) = hsts;
         let hsts = Hsts { enabled: hsts_enabled, max_age, include_subdomains, preload };
-        Tls { enabled, cert_file, key_file, ca_bundle_file, min_version, hsts }
+        Tls { enabled, cert_file, key_file, ca_bundle_file, client_crl_file, min_version, hsts }
     }
 }
 

@@ -158,8 +158,10 @@ pub(crate) fn certificates(
     public: bool,
 ) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let mut found = Vec::new();
+    let mut blocks = 0;
     for (index, block) in pem::blocks(text.as_bytes()).enumerate() {
         let (kind, der) = block.map_err(|pem::Broken| CertificateError::Pem(index + 1))?;
+        blocks = index + 1;
         if public && pem::is_private(kind) {
             return Err(CertificateError::PrivateKey(index + 1));
         }
@@ -171,6 +173,9 @@ pub(crate) fn certificates(
         }
         parse(&der, found.len() + 1)?;
         found.push(CertificateDer::from(der.to_vec()));
+    }
+    if pem::is_torn(text) {
+        return Err(CertificateError::Pem(blocks + 1));
     }
     Ok(found)
 }

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use x509_parser::{
+    der_parser::{Oid, oid},
+    public_key::PublicKey,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -72,6 +76,12 @@ pub enum PairError {
     /// The key belongs to another certificate.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
+    /// A certificate of the chain is signed in a way that can be forged. The first is 1.
+    #[error("certificate {0} is signed with SHA-1 or MD5, which can be forged; clients refuse it")]
+    WeakSignature(usize),
+    /// An RSA key of a chain that can be broken.
+    #[error("certificate {0} has an RSA key of less than 2048 bits, which can be broken; clients refuse it")]
+    WeakKey(usize),
     /// Past its end.
     #[error("the certificate expired at {0}")]
     Expired(Timestamp),
@@ -89,10 +99,12 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Reads a pair: everything parses, the chain is in order, the key belongs to the leaf. Says nothing about time.
+    /// Reads a pair: everything parses, the chain is in order and strong enough for today's clients, the key belongs to the
+    /// leaf. Says nothing about time.
     pub fn from_pem(chain: &str, key: &str) -> Result<Self, PairError> {
         let chain = Chain::from_pem(chain)?;
         chain.check_order()?;
+        check_strength(&chain)?;
         Self::new(chain, PrivateKey::from_pem(key)?)
     }
 
@@ -146,6 +158,28 @@ impl Leaf {
         self.key.to_pem()
     }
 }
+
+/// Refuses signatures and keys that no client of today accepts. What signs itself is trusted for other reasons.
+fn check_strength(chain: &Chain) -> Result<(), PairError> {
+    const SHORTEST_RSA: usize = 2048;
+    for (number, der) in (1..).zip(chain.certificates()) {
+        let certificate = parse(der, number)?;
+        let signs_itself = certificate.issuer().as_raw() == certificate.subject().as_raw();
+        if !signs_itself && FORGEABLE.contains(&certificate.signature_algorithm.algorithm) {
+            return Err(PairError::WeakSignature(number));
+        }
+        if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed()
+            && key.key_size() < SHORTEST_RSA
+        {
+            return Err(PairError::WeakKey(number));
+        }
+    }
+    Ok(())
+}
+
+/// MD5 and SHA-1, with RSA and with ECDSA.
+const FORGEABLE: [Oid<'static>; 3] =
+    [oid!(1.2.840.113549.1.1.4), oid!(1.2.840.113549.1.1.5), oid!(1.2.840.10045.4.1)];
 
 /// True when the key is the one of the first certificate.
 pub fn chain_matches_key(chain: &Chain, key: &PrivateKey) -> Result<bool, CertificateError> {

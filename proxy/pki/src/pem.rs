@@ -42,6 +42,13 @@ pub(crate) fn blocks(
         .map(|block| block.map(|(kind, der)| (kind, Zeroizing::new(der))).map_err(|_| Broken))
 }
 
+/// True when the text stops in the middle of the line that begins a block: somebody is still writing it, or never finished.
+pub(crate) fn is_torn(text: &str) -> bool {
+    const BEGIN: &str = "-----BEGIN ";
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    !last.is_empty() && (BEGIN.starts_with(last) || (last.starts_with(BEGIN) && !last.ends_with("-----")))
+}
+
 /// True for a block that must never be published.
 pub(crate) fn is_private(kind: SectionKind) -> bool {
     matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey)

@@ -9,6 +9,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::parts::Files;
 
@@ -16,6 +17,9 @@ use crate::parts::Files;
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 /// How often a set that changes while it is read is read again at once.
 const ATTEMPTS: usize = 3;
+
+/// How long after its last write a file is taken to be complete.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// Where the files of a part are, by their names in the revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,22 @@ pub struct PartFiles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(Vec<Option<Stamp>>);
 
+impl Fingerprint {
+    /// True when no file was written to in the last moments. Until then somebody may be in the middle of it, and a second
+    /// write within one tick of the file system's clock would not be noticed.
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let recent = |stamp: &Stamp| {
+            let (seconds, nanoseconds) = stamp.modified;
+            let modified = u64::try_from(seconds).ok().zip(u32::try_from(nanoseconds).ok());
+            let modified = modified.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
+            // A time to come is that of another clock.
+            modified.and_then(|modified| since.checked_sub(modified)).is_some_and(|age| age < SETTLED)
+        };
+        !self.0.iter().flatten().any(|stamp| !stamp.behind_link && recent(stamp))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -36,6 +56,8 @@ struct Stamp {
     length: u64,
     modified: (i64, i64),
     changed: (i64, i64),
+    /// Behind a link, as in a mounted volume and with ACME clients: such a file is complete when the link leads to it.
+    behind_link: bool,
 }
 
 /// A set of files that cannot be read.
@@ -72,7 +94,7 @@ impl PartFiles {
 
     /// Tells one state of the files from another.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint(self.paths.values().map(|path| fs::metadata(path).ok().as_ref().map(Stamp::of)).collect())
+        Fingerprint(self.paths.values().map(|path| Stamp::of(path)).collect())
     }
 
     /// Reads all files; absent ones are left out. The content is of one moment, the one of the fingerprint.
@@ -108,14 +130,16 @@ impl PartFiles {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self {
+    fn of(path: &Path) -> Option<Self> {
+        let metadata: Metadata = fs::metadata(path).ok()?;
+        Some(Self {
             device: metadata.dev(),
             inode: metadata.ino(),
             length: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
+            behind_link: path.is_symlink(),
+        })
     }
 }
 
@@ -175,6 +199,32 @@ mod tests {
         fs::write(folder.path().join("tls.crt"), "other").expect("file");
 
         assert_ne!(files.fingerprint(), before);
+    }
+
+    #[test]
+    fn a_file_that_was_just_written_is_not_settled_and_one_of_another_clock_is() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("tls.crt");
+        fs::write(&path, "one").expect("file");
+        let files = PartFiles::new([("tls.crt".to_owned(), path.clone())]);
+        let file = File::options().write(true).open(path).expect("file");
+        let now = SystemTime::now();
+        let settled = |modified: SystemTime| {
+            file.set_modified(modified).expect("a time");
+            files.fingerprint().is_settled(now)
+        };
+
+        assert!(!settled(now - Duration::from_millis(50)));
+        assert!(settled(now - Duration::from_millis(101)));
+        assert!(settled(now + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_swapped_volume_is_settled_at_once() {
+        let (folder, files) = mounted("one");
+        put_version(folder.path(), "v2", "two");
+
+        assert!(files.fingerprint().is_settled(SystemTime::now()));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use vibectl_config::locate::REVOCATION_FILE;
-use vibectl_config::mount::{self, CA_FILE, CERTIFICATE_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS};
+use vibectl_config::mount::{
+    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS,
+};
 use vibectl_config::{Access, Jwt, Provider, ProviderKind, Tls};
 use vibectl_token::standalone::revocation;
 
@@ -35,9 +37,12 @@ pub fn tls(tls: &Tls) -> PartFiles {
     )
 }
 
-/// The CA of callers' certificates.
+/// The CA of callers' certificates, and what it has revoked.
 pub fn client_ca(tls: &Tls) -> PartFiles {
-    PartFiles::new(tls.ca_bundle_file.clone().map(|path| (CA_FILE.to_owned(), path)))
+    let named = [(CA_FILE, &tls.ca_bundle_file), (CRL_FILE, &tls.client_crl_file)];
+    PartFiles::new(
+        named.into_iter().filter_map(|(name, path)| path.clone().map(|path| (name.to_owned(), path))),
+    )
 }
 
 /// Keys and CAs of all providers.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
-use vibectl_config::{Config, MinVersion};
+use vibectl_config::{Config, Tls};
 use vibectl_pki::{Leaf, Names};
 
 use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
+use crate::reload::client_trust;
 use crate::settings::Mistakes;
 use crate::settings::mode::Mode;
 use crate::state::Shared;
@@ -81,7 +82,7 @@ impl Plan {
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> Result<Security, Failure> {
         let now = Timestamp::now();
-        let min_version = shared.config().tls.min_version;
+        let tls = &shared.config().tls;
         match self {
             Self::Plaintext => return Ok(Security::Plaintext),
             Self::Files => {}
@@ -93,11 +94,11 @@ impl Plan {
                     certificate = %paths.certificate.display(),
                     "the certificate is self-signed: clients have to be given it"
                 );
-                put(shared, &leaf, min_version)?;
+                put(shared, &leaf, tls, now)?;
             }
             Self::Issued(issuer) => {
                 let leaf = issuer.issue(now).map_err(|error| Failure::unusable(&error))?;
-                let state = put(shared, &leaf, min_version)?;
+                let state = put(shared, &leaf, tls, now)?;
                 let stop = shared.shutdown.of_reports().drain;
                 tasks.spawn(async move {
                     issuer.keep_fresh(state, stop).await;
@@ -109,8 +110,9 @@ impl Plan {
     }
 }
 
-fn put(shared: &Shared, leaf: &Leaf, min_version: MinVersion) -> Result<Arc<TlsState>, Failure> {
-    let state = Arc::new(TlsState::new(leaf, None, min_version).map_err(Failure::running)?);
+fn put(shared: &Shared, leaf: &Leaf, tls: &Tls, now: Timestamp) -> Result<Arc<TlsState>, Failure> {
+    let clients = client_trust(tls, now).map_err(Failure::Usage)?;
+    let state = Arc::new(TlsState::new(leaf, clients, tls.min_version).map_err(Failure::running)?);
     // Nobody else sets it: the config names no files.
     let _ = shared.tls.set(Arc::clone(&state));
     Ok(state)

@@ -102,6 +102,8 @@ impl ServeFlags {
             (tls.enabled == Some(true), "tls.enabled: true"),
             (acme_in_file, "acme.enabled: true"),
             (named, "tls.cert_file"),
+            // Callers who are known by their certificate would not be known any longer.
+            (tls.ca_bundle_file.is_some(), "tls.ca_bundle_file"),
         ]);
         if let Some(off) = off {
             return match on {
@@ -245,6 +247,11 @@ mod tests {
             (&no_tls, FILES, ["--no-tls", "tls.cert_file"]),
             (&generate, FILES, ["--generate-certs", "tls.cert_file"]),
             (&acme, FILES, ["--acme", "tls.cert_file"]),
+            (
+                &flags(),
+                "tls: {enabled: false, ca_bundle_file: /ca}",
+                ["tls.enabled: false", "tls.ca_bundle_file"],
+            ),
         ] {
             let error = put_over(flags, text).expect_err(text);
             assert!(error.contains("contradict") && sides.iter().all(|side| error.contains(side)), "{error}");

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use rustls::{
-    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::NoServerSessionStorage,
     sign::{CertifiedKey, SingleCertAndKey},
     version::{TLS12, TLS13},
 };
 use vibectl_config::MinVersion;
-use vibectl_pki::{Leaf, TrustBundle};
+use vibectl_pki::Leaf;
 
-use super::TlsError;
+use super::{TlsError, clients::ClientTrust};
 
 /// In the order of preference.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -21,25 +21,29 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Clone)]
 pub(super) struct Inputs {
     certified: Arc<CertifiedKey>,
-    clients: Option<Arc<RootCertStore>>,
+    clients: Option<ClientTrust>,
     min_version: MinVersion,
 }
 
 impl Inputs {
     pub(super) fn new(
         leaf: &Leaf,
-        client_ca: Option<&TrustBundle>,
+        clients: Option<ClientTrust>,
         min_version: MinVersion,
     ) -> Result<Self, TlsError> {
-        Ok(Self { certified: certified(leaf)?, clients: client_ca.map(roots).transpose()?, min_version })
+        Ok(Self { certified: certified(leaf)?, clients, min_version })
+    }
+
+    pub(super) fn clients(&self) -> Option<&ClientTrust> {
+        self.clients.as_ref()
     }
 
     pub(super) fn with_leaf(&self, leaf: &Leaf) -> Result<Self, TlsError> {
         Ok(Self { certified: certified(leaf)?, ..self.clone() })
     }
 
-    pub(super) fn with_client_ca(&self, client_ca: &TrustBundle) -> Result<Self, TlsError> {
-        Ok(Self { clients: Some(roots(client_ca)?), ..self.clone() })
+    pub(super) fn with_clients(&self, clients: ClientTrust) -> Self {
+        Self { clients: Some(clients), ..self.clone() }
     }
 
     /// Each config has tickets of its own, so a session that began under another client CA is never resumed.
@@ -50,11 +54,7 @@ impl Inputs {
             .map_err(setup)?;
         let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(roots) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider())
-                    .build()
-                    .map_err(setup)?,
-            ),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
         };
         let resolver = SingleCertAndKey::from(CertifiedKey::clone(certified));
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
@@ -87,15 +87,7 @@ fn certified(leaf: &Leaf) -> Result<Arc<CertifiedKey>, TlsError> {
     Ok(Arc::new(CertifiedKey::new(leaf.chain().certificates().to_vec(), key)))
 }
 
-fn roots(client_ca: &TrustBundle) -> Result<Arc<RootCertStore>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in client_ca.certificates() {
-        roots.add(certificate.clone()).map_err(setup)?;
-    }
-    Ok(Arc::new(roots))
-}
-
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

@@ -57,11 +57,13 @@ fn the_documented_production_config_starts_a_tls_server_that_requires_tokens() {
     let made =
         run(folder.path(), &["generate-certs", "--cert-file", "server.crt", "--key-file", "server.key"]);
     assert_eq!(made.code, Some(0), "{}", made.err);
-    fs::write(at("jwt-secret"), "a-secret-of-more-than-32-characters-for-tests\n").expect("a secret");
+    let secret = at("jwt-secret").display().to_string();
+    let made = run(folder.path(), &["config", "generate-secret", "--output-file", &secret]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
     let config = PRODUCTION
         .replace("/etc/ssl/certs/vibectl-server.crt", &at("server.crt").display().to_string())
         .replace("/etc/ssl/private/vibectl-server.key", &at("server.key").display().to_string())
-        .replace("/etc/vibectl/jwt-secret", &at("jwt-secret").display().to_string());
+        .replace("/etc/vibectl/jwt-secret", &secret);
     let server = start(folder, &["serve"], &config);
     let made = run(server.folder.path(), &["generate-token", "dev", "--config", "config.yaml"]);
     let token = made.out.trim();

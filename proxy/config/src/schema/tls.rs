@@ -17,6 +17,8 @@ pub struct Tls {
     pub key_file: Option<PathBuf>,
     /// The CA that certificates of callers are checked against, PEM.
     pub ca_bundle_file: Option<PathBuf>,
+    /// What that CA has revoked: lists of every CA that issued a caller's certificate, PEM.
+    pub client_crl_file: Option<PathBuf>,
     /// The oldest version of TLS that is spoken.
     pub min_version: MinVersion,
     /// Strict transport security of HTTP answers.
@@ -31,6 +33,7 @@ impl Tls {
             cert_file: section.read("cert_file", Cursor::path),
             key_file: section.read("key_file", Cursor::path),
             ca_bundle_file: section.read("ca_bundle_file", Cursor::path),
+            client_crl_file: section.read("client_crl_file", Cursor::path),
             min_version: section
                 .read("min_version", |cursor| cursor.choice(&MinVersion::NAMES))
                 .unwrap_or_default(),
@@ -41,7 +44,15 @@ impl Tls {
     }
 }
 
-serialize_differences!(Tls { enabled, cert_file, key_file, ca_bundle_file, min_version, hsts });
+serialize_differences!(Tls {
+    enabled,
+    cert_file,
+    key_file,
+    ca_bundle_file,
+    client_crl_file,
+    min_version,
+    hsts
+});
 
 /// The oldest version of TLS that is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
