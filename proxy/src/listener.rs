@@ -4,10 +4,12 @@
 //! accept ──▶ tls (handshake) ──▶ preface (first bytes) ──▶ connection (requests, age, drain)
 //! ```
 //!
-//! A peer that sends nothing, half a handshake or half a preface is gone after [`HANDSHAKE_TIME`] or [`PREFACE_TIME`].
+//! A peer that sends nothing, half a handshake or half a preface is gone after [`HANDSHAKE_TIME`] or [`PREFACE_TIME`], and
+//! before that when there are too many of them.
 //! An error of one connection, or of accepting one, never ends the server.
 
 pub mod connection;
+mod newcomers;
 pub mod preface;
 pub mod tls;
 
@@ -22,6 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::listener::connection::Connection;
+use crate::listener::newcomers::Newcomers;
 use crate::listener::tls::Security;
 use crate::shutdown::Stages;
 use crate::state::Shared;
@@ -33,6 +36,8 @@ pub const MAX_CONNECTIONS: usize = 4096;
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Time for the first bytes that tell the protocol.
 pub const PREFACE_TIME: Duration = Duration::from_secs(10);
+/// One in so many connections may be in its handshake or before its first bytes; beyond that the oldest of these has to go.
+const SHARE_OF_NEWCOMERS: usize = 4;
 /// Pause after an error of `accept` that will not go away by itself, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,6 +82,7 @@ impl Listener {
     pub async fn serve(self) {
         let Self { name, tcp, security, router, stages, shared } = self;
         let places = Arc::new(Semaphore::new(max_connections()));
+        let newcomers = Newcomers::new(max_connections() / SHARE_OF_NEWCOMERS);
         let tasks = TaskTracker::new();
         loop {
             let (stream, peer, place) = tokio::select! {
@@ -88,6 +94,7 @@ impl Listener {
                 port: name,
                 peer: Peer(peer),
                 security: security.clone(),
+                newcomers: Arc::clone(&newcomers),
                 router: router.clone(),
                 stages: stages.clone(),
                 tasks: tasks.clone(),

@@ -20,8 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use crate::listener::newcomers::{Newcomer, Newcomers};
 use crate::listener::preface::await_first_bytes;
-use crate::listener::tls::{Security, handshake};
+use crate::listener::tls::{Agreed, Protocol, Security, handshake};
 use crate::listener::{PREFACE_TIME, Peer};
 use crate::service::deadline::MAX_CALL;
 use crate::shutdown::Stages;
@@ -56,6 +57,7 @@ pub(super) struct Connection {
     pub(super) port: &'static str,
     pub(super) peer: Peer,
     pub(super) security: Security,
+    pub(super) newcomers: Arc<Newcomers>,
     pub(super) router: Router,
     pub(super) stages: Stages,
     pub(super) tasks: TaskTracker,
@@ -68,42 +70,55 @@ impl Connection {
         let open = self.shared.metrics.connections.with([self.port]);
         open.add(1);
         let cut = self.stages.cut.clone();
+        let newcomer = self.newcomers.arrive();
         tokio::select! {
-            () = self.secure(stream) => {}
+            () = self.secure(stream, newcomer) => {}
             () = cut.cancelled() => {}
         }
         open.add(-1);
     }
 
-    async fn secure(&self, stream: TcpStream) {
+    async fn secure(&self, stream: TcpStream, newcomer: Newcomer) {
         match &self.security {
-            Security::Plaintext => self.identify(stream).await,
-            Security::Tls(config) => match self.unless_draining(handshake(config, stream)).await {
-                Ok(stream) => self.identify(stream).await,
+            Security::Plaintext => self.identify(stream, newcomer, Agreed::NOTHING).await,
+            Security::Tls(config) => match self.while_welcome(&newcomer, handshake(config, stream)).await {
+                Ok(stream) => {
+                    let agreed = Agreed::in_handshake(&stream);
+                    self.identify(stream, newcomer, agreed).await;
+                }
                 Err(error) => self.refused("handshake", &error),
             },
         }
     }
 
-    async fn identify<IO>(&self, io: IO)
+    async fn identify<IO>(&self, io: IO, newcomer: Newcomer, agreed: Agreed)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        match self.unless_draining(await_first_bytes(io)).await {
-            Ok(io) => self.serve(io).await,
+        match self.while_welcome(&newcomer, await_first_bytes(io)).await {
+            Ok(io) => {
+                drop(newcomer);
+                self.serve(io, agreed).await;
+            }
             Err(error) => self.refused("preface", &error),
         }
     }
 
-    /// A connection without a request has nothing to finish.
-    async fn unless_draining<T>(&self, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    /// A connection without a request has nothing to finish when the server drains, and no claim to its place when that is
+    /// needed by others.
+    async fn while_welcome<T>(
+        &self,
+        newcomer: &Newcomer,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<T> {
         tokio::select! {
             done = step => done,
             () = self.stages.drain.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+            () = newcomer.displaced.cancelled() => Err(io::ErrorKind::QuotaExceeded.into()),
         }
     }
 
-    async fn serve<IO>(&self, io: IO)
+    async fn serve<IO>(&self, io: IO, agreed: Agreed)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -111,10 +126,13 @@ impl Connection {
         let counted = requests.clone();
         let service = self.router.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            if let Some(client) = agreed.client {
+                request.extensions_mut().insert(client);
+            }
             request.extensions_mut().insert(Arc::new(counted.begin()));
             request.map(Body::new)
         });
-        let builder = builder(self.tasks.clone());
+        let builder = builder(self.tasks.clone(), agreed.protocol);
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
         let ended = tokio::select! {
@@ -148,7 +166,7 @@ fn age_of(Peer(address): Peer) -> Duration {
     MAX_AGE + AGE_SPREAD * share / 1024
 }
 
-fn builder(tasks: TaskTracker) -> Builder<Tracked> {
+fn builder(tasks: TaskTracker, protocol: Protocol) -> Builder<Tracked> {
     let mut builder = Builder::new(Tracked(tasks));
     builder
         .http1()
@@ -165,7 +183,11 @@ fn builder(tasks: TaskTracker) -> Builder<Tracked> {
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIME);
-    builder
+    match protocol {
+        Protocol::Either => builder,
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    }
 }
 
 /// The requests of a connection that have not been answered to the end.

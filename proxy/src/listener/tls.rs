@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,6 +20,55 @@ pub enum Security {
     Plaintext,
     /// With TLS. A new connection uses what is in here when it arrives; open ones are not touched by a change.
     Tls(Arc<ArcSwap<ServerConfig>>),
+}
+
+/// SHA-256 of the certificate that the peer of a connection has shown and that was accepted, in the extensions of its
+/// requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertificate(pub [u8; 32]);
+
+/// What a connection speaks from its first byte on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// As the first bytes tell, where nothing was agreed because there is no TLS.
+    Either,
+    /// HTTP/1.1, also for a peer that agreed on nothing: HTTP/2 over TLS has to be agreed on (RFC 9113, section 3.2).
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What a handshake has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub(super) protocol: Protocol,
+    pub(super) client: Option<ClientCertificate>,
+}
+
+impl Agreed {
+    /// Nothing, without TLS.
+    pub(super) const NOTHING: Self = Self { protocol: Protocol::Either, client: None };
+
+    pub(super) fn in_handshake(stream: &TlsStream<TcpStream>) -> Self {
+        let (_, tls) = stream.get_ref();
+        let protocol = match tls.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
+        Self { protocol, client: shown.map(|certificate| ClientCertificate::of(certificate)) }
+    }
+}
+
+impl ClientCertificate {
+    /// Of a certificate in DER.
+    pub fn of(der: &[u8]) -> Self {
+        let mut sum = [0; 32];
+        for (to, from) in sum.iter_mut().zip(digest(&SHA256, der).as_ref()) {
+            *to = *from;
+        }
+        Self(sum)
+    }
 }
 
 /// Makes a TLS connection within [`HANDSHAKE_TIME`].
