@@ -52,7 +52,7 @@ async fn pass(proxy: &LlmProxy, context: &Context) -> Result<Done, Error> {
 
     let referenced = dereference::dereference(&context.client, proxy).await?;
     let validated = match validate::validate(proxy, &referenced) {
-        Ok(validated) => validated,
+        Ok(validated) => validated.at(now),
         Err(refusal) => return tell(proxy, context, report::refused(proxy, &refusal, now)).await,
     };
     let gathered = gather::gather(context, proxy, &validated).await?;

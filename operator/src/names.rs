@@ -25,6 +25,9 @@ pub const APPLIED_ANNOTATION: &str = "vibectl.dev/applied";
 /// On an LlmProxy: "true" lets an access table go that lost more than half of its rows.
 pub const ALLOW_SHRINK_ANNOTATION: &str = "vibectl.dev/allow-access-table-shrink";
 
+/// On an LlmProxy: the fingerprint of a CA that must not be trusted any longer. It goes at once, without overlap.
+pub const DISTRUST_CA_ANNOTATION: &str = "vibectl.dev/distrust-ca";
+
 /// On Secrets in the operator's namespace: `namespace/name` of the LlmProxy.
 pub const PROXY_ANNOTATION: &str = "vibectl.dev/proxy";
 
@@ -77,6 +80,11 @@ impl ProxyNames {
     /// Secret with the CA's private key.
     pub fn ca_key(&self) -> String {
         fitting(&self.proxy, "-ca-key")
+    }
+
+    /// Secret with the self-signed certificate and its key.
+    pub fn self_signed(&self) -> String {
+        fitting(&self.proxy, "-self-signed")
     }
 
     /// cert-manager's Certificate, and the Secret that it fills.

@@ -70,6 +70,18 @@ fn cert_manager(mut fields: Value) -> Value {
 }
 
 #[test]
+fn certificates_with_short_lives_and_short_overlaps_are_accepted() {
+    for tls in [
+        json!({"selfSigned": {}}),
+        json!({"selfSigned": {"validity": "1h", "clientRefresh": "12m", "privateKey": {"rotationPolicy": "Never"}}}),
+        json!({"privateCa": {"validity": "1h", "clientRefresh": "3s"}}),
+        json!({"privateCa": {"secret": {"name": "company"}, "clientRefresh": "720h"}}),
+    ] {
+        assert_eq!(proxy(&json!({"tls": tls})), "");
+    }
+}
+
+#[test]
 fn orders_with_cert_manager_are_accepted() {
     for fields in [
         json!({}),
@@ -135,6 +147,30 @@ fn every_mistake_in_an_llm_proxy_is_named() {
         (cert_manager(json!({"duration": "59m"})), "certManager.duration must be between 1h"),
         (cert_manager(json!({"renewBefore": "4m"})), "certManager.renewBefore must be between 5m"),
         (cert_manager(json!({"serviceNames": false})), "spec.hosts needs a name that is no wildcard"),
+        (
+            json!({"tls": {"privateCa": {"validity": "100h"}}}),
+            "privateCa.validity (8760h when left out) must be at least five times",
+        ),
+        (
+            json!({"tls": {"privateCa": {"validity": "30m", "clientRefresh": "1s"}}}),
+            "privateCa.validity must be between 1h",
+        ),
+        (
+            json!({"tls": {"privateCa": {"clientRefresh": "0s"}}}),
+            "privateCa.clientRefresh must be between 1s",
+        ),
+        (
+            json!({"tls": {"privateCa": {"validity": "8760h", "secret": {"name": "x"}}}}),
+            "privateCa.validity is of a CA that the operator makes",
+        ),
+        (
+            json!({"tls": {"selfSigned": {"validity": "24h"}}}),
+            "must be at least five times selfSigned.clientRefresh",
+        ),
+        (
+            json!({"tls": {"selfSigned": {"clientRefresh": "721h"}}}),
+            "selfSigned.clientRefresh must be between 1s",
+        ),
         (json!({"access": {"ceilings": {"ttl": "59s"}}}), "ceilings.ttl must be between 1m"),
         (json!({"access": {"keys": {"rotateEvery": "59m"}}}), "keys.rotateEvery must be between 1h"),
         (json!({"limits": {"requestTimeout": "500ms"}}), "requestTimeout must be between 1s"),

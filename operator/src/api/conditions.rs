@@ -59,6 +59,8 @@ pub enum Reason {
     CertManagerNotFound,
     /// cert-manager tried to issue and failed.
     IssuanceFailed,
+    /// An old CA should leave the bundle, but a pod may still serve a certificate of it.
+    RolloverHeld,
     /// Pods are being replaced.
     RollingOut,
     /// All pods are of the newest template.
@@ -206,6 +208,7 @@ impl Reason {
             Self::Expiring => "Expiring",
             Self::CertManagerNotFound => "CertManagerNotFound",
             Self::IssuanceFailed => "IssuanceFailed",
+            Self::RolloverHeld => "RolloverHeld",
             Self::RollingOut => "RollingOut",
             Self::Complete => "Complete",
             Self::Stalled => "Stalled",

@@ -20,10 +20,10 @@ pub struct Tls {
     /// No TLS: tokens and prompts travel readable. For meshes and for trying out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext: Option<Plaintext>,
-    /// Not available yet.
+    /// One self-signed certificate for all replicas, made and kept by the operator, which clients trust as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub self_signed: Option<NotAvailableYet>,
-    /// A certificate authority of this proxy's own, made and kept by the operator. The default.
+    pub self_signed: Option<SelfSigned>,
+    /// A certificate authority of this proxy's own, made and kept by the operator or taken from a Secret. The default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_ca: Option<PrivateCa>,
     /// A certificate that cert-manager issues and renews.
@@ -38,6 +38,12 @@ pub struct Tls {
 }
 
 impl Tls {
+    /// The Secret that is named, whatever for.
+    pub fn named_secret(&self) -> Option<&str> {
+        let ca = self.private_ca.as_ref().and_then(|chosen| chosen.secret.as_ref());
+        self.secret.as_ref().or(ca).map(|secret| secret.name.as_str())
+    }
+
     /// Whether the Service's names are in the certificate.
     pub fn has_service_names(&self) -> bool {
         self.cert_manager.as_ref().and_then(|chosen| chosen.service_names).unwrap_or(true)
@@ -56,7 +62,52 @@ pub struct Plaintext {}
 
 /// A certificate authority of the proxy's own.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-pub struct PrivateCa {}
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = (
+        "!has(self.secret) || !has(self.validity)",
+        "privateCa.validity is of a CA that the operator makes: leave it out with privateCa.secret"
+    ),
+    validation = (OVERLAP_RULE, "privateCa.validity (8760h when left out) must be at least five times privateCa.clientRefresh (24h when left out)")
+)]
+pub struct PrivateCa {
+    /// A CA of your own: a Secret with tls.crt and tls.key, and ca.crt with the CAs above it where there are any. Its key reaches the
+    /// init container of the pods only. Left out: the operator makes a CA that can issue for this proxy's names alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+    /// How long the CA lives, which is replaced at two thirds of that. Left out: 8760h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("duration(self) >= duration('1h') && duration(self) <= duration('87600h')", "privateCa.validity must be between 1h and 87600h"))]
+    pub validity: Option<Duration>,
+    /// The longest time that a client takes to read ca.crt again. A new CA is published so long before it issues, and the old one so
+    /// long after. Left out: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = (REFRESH_RULE, "privateCa.clientRefresh must be between 1s and 720h"))]
+    pub client_refresh: Option<Duration>,
+}
+
+/// A self-signed certificate.
+#[derive(Clone, Copy, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (OVERLAP_RULE, "selfSigned.validity (8760h when left out) must be at least five times selfSigned.clientRefresh (24h when left out)"))]
+pub struct SelfSigned {
+    /// How long a certificate lives, which is replaced at two thirds of that. Left out: 8760h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = ("duration(self) >= duration('1h') && duration(self) <= duration('87600h')", "selfSigned.validity must be between 1h and 87600h"))]
+    pub validity: Option<Duration>,
+    /// The longest time that a client takes to read ca.crt again. A new certificate is published so long before it is served, and the
+    /// old one so long after. Left out: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = (REFRESH_RULE, "selfSigned.clientRefresh must be between 1s and 720h"))]
+    pub client_refresh: Option<Duration>,
+    /// The key of the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<PrivateKey>,
+}
+
+const REFRESH_RULE: &str = "duration(self) >= duration('1s') && duration(self) <= duration('720h')";
+/// Two thirds pass before the successor is made, and it must be known before nine tenths have.
+const OVERLAP_RULE: &str = "(has(self.validity) ? duration(self.validity) : duration('8760h')) >= (has(self.clientRefresh) ? duration(self.clientRefresh) + duration(self.clientRefresh) + duration(self.clientRefresh) + duration(self.clientRefresh) + duration(self.clientRefresh) : duration('120h'))";
 
 /// A `Certificate` of cert-manager, which the operator writes and keeps.
 ///

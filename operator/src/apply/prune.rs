@@ -49,6 +49,7 @@ impl Applier<'_> {
         let config_maps_wanted = [&applied.config, &applied.jwks].into_iter().chain(&applied.ca_bundle);
         let mut keep = names(config_maps_wanted);
         keep.extend(mounted.iter().cloned());
+        keep.extend(applied.keeps_bundle.clone());
         self.prune_kind(config_maps, &keep).await
     }
 

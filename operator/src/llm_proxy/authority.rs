@@ -1,58 +1,110 @@
-//! The proxy's own certificate authority: reads what the Secret holds, makes one where there is none, takes the step of a
-//! roll-over that is due. Draws randomness for keys; does no I/O, and the clock is passed in.
+//! What clients trust where the operator keeps it: a CA, or a self-signed certificate. Reads what the Secret holds, makes what is
+//! missing, takes the step of a roll-over that is due. Draws randomness for keys; does no I/O, and the clock is passed in.
+
+mod roll;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use vibectl_pki::{Ca, CaError, CaState, Names, Step, ca_rollover, rollover::StateError};
+use vibectl_pki::{
+    AnchorState, Ca, CaError, CaState, CertificateFacts, IssueError, KeyError, Leaf, Names, PairState,
+    PrivateKey, TrustBundle,
+    rollover::{Anchor, StateError},
+};
 
-use crate::api::conditions::Reason;
+use self::roll::{Rolled, Rules, roll};
+use crate::{
+    api::{conditions::Reason, tls::RotationPolicy},
+    llm_proxy::validate::{Supplied, Terms},
+};
 
-/// How long a CA lives. Its successor takes over at two thirds.
-const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How long clients may take to read the published bundle again: a Secret volume is refreshed within two minutes, and whoever
-/// reads the bundle once at its start should be started once a day.
-const LONGEST_CLIENT_REFRESH: Duration = Duration::from_secs(24 * 3600);
-/// The same when a new name waits for the roll-over: somebody wants to use it today.
-const CLIENT_REFRESH_FOR_NEW_NAMES: Duration = Duration::from_secs(3600);
-/// A roll-over takes three steps; one more means that it does not come to rest.
-const MAX_STEPS: usize = 4;
+/// In the Secret of a CA: the fingerprint of the newest that a user supplied.
+const SUPPLIED: &str = "supplied";
 
-/// The CA that should be in force.
+/// What should be in force.
 #[derive(Debug)]
 pub struct Authority {
-    /// The active CA and its overlap.
-    pub state: CaState,
+    /// It, and its overlap.
+    pub state: Kind,
     /// When something is to be done next.
     pub due: Option<Timestamp>,
+    /// Why a step is not taken, or what a person has to do.
+    pub trouble: Option<Trouble>,
+    supplied: Option<String>,
+}
+
+/// Of which kind it is.
+#[derive(Debug)]
+pub enum Kind {
+    /// It issues certificates in the pods.
+    Ca(CaState),
+    /// It is served as it is.
+    Pair(PairState),
+}
+
+/// Something for the condition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// Its reason.
+    pub reason: Reason,
+    /// Its message.
+    pub message: String,
 }
 
 impl Authority {
     /// The content of its Secret.
     pub fn data(&self) -> BTreeMap<String, ByteString> {
-        self.state
-            .to_data()
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), ByteString(value.to_vec())))
-            .collect()
+        let data = match &self.state {
+            Kind::Ca(state) => state.to_data(),
+            Kind::Pair(state) => state.to_data(),
+        };
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.to_vec())));
+        let supplied =
+            self.supplied.iter().map(|it| (SUPPLIED.to_owned(), ByteString(it.clone().into_bytes())));
+        data.chain(supplied).collect()
+    }
+
+    /// What clients should trust.
+    pub fn bundle(&self) -> TrustBundle {
+        match &self.state {
+            Kind::Ca(state) => state.bundle(),
+            Kind::Pair(state) => state.bundle(),
+        }
+    }
+
+    /// Facts about the active one.
+    pub fn facts(&self) -> &CertificateFacts {
+        match &self.state {
+            Kind::Ca(state) => state.active().facts(),
+            Kind::Pair(state) => state.active().facts(),
+        }
     }
 }
 
-/// Why there is no CA.
+/// Why there is none.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// What the Secret holds is no CA. It is not replaced: clients may trust it, and a person may still mend it.
-    #[error("Secret {secret:?} holds no usable certificate authority; mend or delete it: {source}")]
+    /// What the Secret holds cannot be used. It is not replaced: clients may trust it, and a person may still mend it.
+    #[error("Secret {secret:?} holds nothing that can be used; mend or delete it: {source}")]
     Stored {
         /// Its name.
         secret: String,
         /// What is the matter.
         source: StateError,
     },
+    /// There is none yet, and the one that a user supplies cannot be used.
+    #[error("{}", .0.message)]
+    Supplied(Trouble),
     /// A CA could not be made.
     #[error("failed to make a certificate authority")]
-    Generate(#[from] CaError),
+    Ca(#[from] CaError),
+    /// A certificate could not be made.
+    #[error("failed to make a self-signed certificate")]
+    Pair(#[from] IssueError),
+    /// A key could not be used again.
+    #[error("failed to keep the key")]
+    Key(#[from] KeyError),
 }
 
 impl AuthorityError {
@@ -60,86 +112,147 @@ impl AuthorityError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Stored { .. } => Reason::SecretInvalid,
-            Self::Generate(_) => Reason::OperatorError,
+            Self::Supplied(trouble) => trouble.reason,
+            Self::Ca(_) | Self::Pair(_) | Self::Key(_) => Reason::OperatorError,
         }
     }
 }
 
-/// The CA that should be in force now, from what the Secret holds.
-pub fn authority(
-    name: &str,
-    stored: Option<&Secret>,
-    wanted: &Names,
-    now: Timestamp,
-) -> Result<Authority, AuthorityError> {
-    let generate = || Ca::constrained(&format!("vibectl {name}"), wanted, VALIDITY, now);
-    let mut state = match stored {
-        Some(secret) => read(secret)?,
-        None => CaState::new(generate()?),
-    };
-    for _ in 0..MAX_STEPS {
-        let known = state.active().permits(wanted);
-        let refresh = if known { LONGEST_CLIENT_REFRESH } else { CLIENT_REFRESH_FOR_NEW_NAMES };
-        state = match ca_rollover(&state, wanted, now, refresh) {
-            Step::Wait { until } => return Ok(Authority { state, due: Some(until) }),
-            Step::Prepare => state.prepare(generate()?, now),
-            Step::Switch => state.switch(now),
-            Step::Drop => state.drop_previous(),
-        };
-    }
-    Ok(Authority { state, due: None })
+/// What is wanted, and what is known on the way.
+pub struct Wanted<'a> {
+    /// Of the LlmProxy.
+    pub name: &'a str,
+    /// What certificates are for.
+    pub names: &'a Names,
+    /// Lifetime and overlap.
+    pub terms: Terms,
+    /// Fingerprint of one that must go at once.
+    pub distrusted: Option<&'a str>,
+    /// Who may still need one that was replaced; names of pods and what they serve.
+    pub users: &'a dyn Fn(&CertificateFacts) -> Vec<String>,
+    /// The time.
+    pub now: Timestamp,
 }
 
-fn read(secret: &Secret) -> Result<CaState, AuthorityError> {
+/// The CA that should be in force, from what the Secret holds and what a user supplies.
+pub fn authority(
+    stored: Option<&Secret>,
+    supplied: Option<Result<&Supplied, Trouble>>,
+    wanted: &Wanted<'_>,
+) -> Result<Authority, AuthorityError> {
+    let Wanted { name, names, terms, now, .. } = *wanted;
+    let theirs =
+        supplied.map(|supplied| supplied.and_then(|supplied| usable(supplied, wanted).map(|()| supplied)));
+    let make = |_: Option<&Ca>| -> Result<Ca, AuthorityError> {
+        match &theirs {
+            None => Ok(Ca::constrained(&format!("vibectl {name}"), names, terms.validity, now)?),
+            Some(Ok(supplied)) => Ok(supplied.ca()?),
+            Some(Err(trouble)) => Err(AuthorityError::Supplied(trouble.clone())),
+        }
+    };
+    let known = stored.and_then(|secret| text(secret, SUPPLIED));
+    let unwanted = |newest: &CertificateFacts| match &theirs {
+        None => known.as_ref() == Some(&newest.fingerprint_sha256),
+        Some(Ok(supplied)) => supplied.facts.fingerprint_sha256 != newest.fingerprint_sha256,
+        Some(Err(_)) => false,
+    };
+    let state = match stored {
+        Some(secret) => read(secret)?,
+        None => CaState::new(make(None)?),
+    };
+    let rules = Rules { make: &make, unwanted: &unwanted, renews: theirs.is_none() };
+    let Rolled { state, due, trouble } = roll(state, wanted, &rules)?;
+    let trouble = match &theirs {
+        Some(Err(trouble)) => Some(trouble.clone()),
+        Some(Ok(supplied)) => trouble.or_else(|| ends_soon(supplied, now)),
+        None => trouble,
+    };
+    let supplied = match &theirs {
+        Some(Ok(supplied)) => Some(supplied.facts.fingerprint_sha256.clone()),
+        Some(Err(_)) => known,
+        None => known.filter(|known| *known == state.active().facts().fingerprint_sha256),
+    };
+    Ok(Authority { state: Kind::Ca(state), due, trouble, supplied })
+}
+
+/// The self-signed certificate that should be in force, from what the Secret holds.
+pub fn self_signed(
+    stored: Option<&Secret>,
+    policy: RotationPolicy,
+    wanted: &Wanted<'_>,
+) -> Result<Authority, AuthorityError> {
+    let Wanted { names, terms, now, .. } = *wanted;
+    let make = |before: Option<&Leaf>| -> Result<Leaf, AuthorityError> {
+        let key = match before {
+            Some(before) if policy == RotationPolicy::Never => PrivateKey::from_pem(&before.key_pem())?,
+            _ => PrivateKey::generate()?,
+        };
+        Ok(Leaf::self_signed_for(names, terms.validity, now, key)?)
+    };
+    let state = match stored {
+        Some(secret) => read(secret)?,
+        None => PairState::new(make(None)?),
+    };
+    let rules = Rules { make: &make, unwanted: &|_| false, renews: true };
+    let Rolled { state, due, trouble } = roll(state, wanted, &rules)?;
+    Ok(Authority { state: Kind::Pair(state), due, trouble, supplied: None })
+}
+
+/// Whether what a user supplies may come into force now.
+fn usable(supplied: &Supplied, wanted: &Wanted<'_>) -> Result<(), Trouble> {
+    let Supplied { secret, facts, .. } = supplied;
+    let trouble = |reason, what: String| Trouble {
+        reason,
+        message: format!("spec.tls.privateCa.secret: the CA in Secret {secret:?} {what}"),
+    };
+    if wanted.distrusted == Some(facts.fingerprint_sha256.as_str()) {
+        return Err(trouble(
+            Reason::SecretInvalid,
+            "is the one that must not be trusted: put another in".to_owned(),
+        ));
+    }
+    if facts.lifetime.not_after <= wanted.now {
+        return Err(trouble(
+            Reason::Expired,
+            format!("ended at {}: put another in", facts.lifetime.not_after),
+        ));
+    }
+    if wanted.now < facts.lifetime.not_before {
+        return Err(trouble(
+            Reason::SecretInvalid,
+            format!("is not valid before {}", facts.lifetime.not_before),
+        ));
+    }
+    let ca = supplied.ca().map_err(|error| trouble(Reason::SecretInvalid, error.to_string()))?;
+    let refused: Vec<String> = ca.not_permitted(wanted.names).map(ToString::to_string).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(trouble(Reason::SecretInvalid, format!("is not permitted to issue for {}", refused.join(", "))))
+}
+
+fn ends_soon(supplied: &Supplied, now: Timestamp) -> Option<Trouble> {
+    let Supplied { secret, facts, .. } = supplied;
+    (now >= facts.lifetime.overdue_at()).then(|| Trouble {
+        reason: Reason::Expiring,
+        message: format!("the CA in Secret {secret:?} ends at {}: put another in", facts.lifetime.not_after),
+    })
+}
+
+fn read<A: Anchor>(secret: &Secret) -> Result<AnchorState<A>, AuthorityError> {
     let data = secret.data.as_ref();
-    CaState::from_data(|key| data.and_then(|data| data.get(key)).map(|value| value.0.as_slice())).map_err(
+    AnchorState::from_data(|key| data.and_then(|data| data.get(key)).map(|value| value.0.as_slice())).map_err(
         |source| AuthorityError::Stored { secret: secret.metadata.name.clone().unwrap_or_default(), source },
     )
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).unwrap()
-    }
-
-    fn stored(authority: &Authority) -> Secret {
-        Secret { data: Some(authority.data()), ..Secret::default() }
-    }
-
-    #[test]
-    fn what_is_stored_is_kept() {
-        let names = Names::parse(["team", "team.ai.svc"]).unwrap();
-        let first = authority("team", None, &names, at(0)).unwrap();
-
-        let again = authority("team", Some(&stored(&first)), &names, at(60)).unwrap();
-
-        assert_eq!(first.data(), again.data());
-    }
-
-    #[test]
-    fn a_new_host_is_issued_for_only_after_clients_know_the_ca_that_may() {
-        let (few, more) =
-            (Names::parse(["team"]).unwrap(), Names::parse(["team", "llm.example.org"]).unwrap());
-        let first = authority("team", None, &few, at(0)).unwrap();
-
-        let prepared = authority("team", Some(&stored(&first)), &more, at(1)).unwrap();
-        let switched = authority("team", Some(&stored(&prepared)), &more, at(1 + 3600)).unwrap();
-
-        assert!(!prepared.state.active().permits(&more));
-        assert_eq!(prepared.state.bundle().certificates().len(), 2);
-        assert!(switched.state.active().permits(&more));
-    }
-
-    #[test]
-    fn a_damaged_secret_is_an_error_and_not_a_new_ca() {
-        let names = Names::parse(["team"]).unwrap();
-        let secret = Secret { data: Some(BTreeMap::new()), ..Secret::default() };
-
-        let error = authority("team", Some(&secret), &names, at(0)).unwrap_err();
-
-        assert_eq!(error.reason(), Reason::SecretInvalid);
-    }
+fn text(secret: &Secret, key: &str) -> Option<String> {
+    let value = secret.data.as_ref()?.get(key)?;
+    String::from_utf8(value.0.clone()).ok()
 }
+
+/// How long somebody waits who has asked for something new (a host, another CA): they want to use it today.
+const CLIENT_REFRESH_FOR_WHAT_IS_ASKED: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

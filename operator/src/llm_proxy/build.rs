@@ -47,7 +47,7 @@ pub struct Inputs {
     pub fleet_identity: BTreeMap<String, ByteString>,
     /// Keys the revisions.
     pub revision_key: RevisionKey,
-    /// With `tls.privateCa`: the CA.
+    /// With `tls.privateCa` or `tls.selfSigned`: what clients trust.
     pub authority: Option<Authority>,
 }
 
@@ -68,6 +68,8 @@ pub struct Resources<Stage> {
     pub config: ConfigMap,
     /// What clients trust.
     pub ca_bundle: Option<ConfigMap>,
+    /// Its name where it stays as it is: the pair cannot be used, and pods go on with the one before.
+    pub keeps_bundle: Option<String>,
     /// Public keys of tokens.
     pub jwks: ConfigMap,
     /// The access table.
@@ -96,6 +98,7 @@ impl Resources<Prepared> {
             service_account,
             config,
             ca_bundle,
+            keeps_bundle,
             jwks,
             access,
             certificate,
@@ -111,6 +114,7 @@ impl Resources<Prepared> {
             service_account,
             config,
             ca_bundle,
+            keeps_bundle,
             jwks,
             access,
             certificate,
@@ -133,6 +137,7 @@ pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepar
     Ok(Resources {
         service_account: access::service_account(proxy),
         ca_bundle: authority::bundle(proxy, inputs.authority.as_ref()),
+        keeps_bundle: kept_bundle(proxy),
         jwks: access::jwks(proxy, &inputs.jwks),
         access: access::shards(proxy, &inputs.access_shards),
         certificate: certificate::certificate(proxy),
@@ -145,6 +150,10 @@ pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepar
         revisions,
         stage: PhantomData,
     })
+}
+
+fn kept_bundle(proxy: &ValidatedProxy) -> Option<String> {
+    proxy.tls.kept().filter(|kept| kept.pair.is_err()).map(|_| proxy.names.ca_bundle())
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub fn named_keys(proxy: &LlmProxy) -> BTreeSet<SecretKey> {
     let LlmProxySpec { providers, tls, .. } = &proxy.spec;
     let openai = providers.iter().filter_map(|provider| provider.openai.as_ref());
     let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
-    let pairs = tls.secret.iter().map(|secret| secret.name.clone()).chain(ordered_secret(proxy));
+    let pairs = tls.named_secret().map(str::to_owned).into_iter().chain(ordered_secret(proxy));
     let tls = pairs.flat_map(|name| {
         [CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(|key| SecretKey { name: name.clone(), key: key.to_owned() })
     });

@@ -7,13 +7,13 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, REVISION_KEY_FILE, RevisionKey};
-use vibectl_pki::{Ca, IssueRequest, Names, Usage};
+use vibectl_pki::{Ca, IssueRequest, Names, Subject, Usage};
 use zeroize::Zeroizing;
 
 use crate::{
     api::LlmProxy,
     llm_proxy::{
-        authority::authority,
+        authority::{Authority, Wanted, authority, self_signed},
         build::{Inputs, Prepared, Resources, build},
         dereference::{Lookup, Referenced, named_keys},
         validate::{TlsMode, ValidatedProxy, validate},
@@ -21,8 +21,16 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 6] =
-    ["minimal", "plaintext", "providers", "own_certificate", "cert_manager", "long_name"];
+pub(crate) const ALL: [&str; 8] = [
+    "minimal",
+    "plaintext",
+    "providers",
+    "own_certificate",
+    "own_ca",
+    "self_signed",
+    "cert_manager",
+    "long_name",
+];
 
 /// The time of all tests.
 pub(crate) fn now() -> Timestamp {
@@ -37,7 +45,10 @@ pub(crate) fn proxy(name: &str) -> LlmProxy {
 
 /// Everything that the proxy names, as it should be.
 pub(crate) fn complete(proxy: &LlmProxy) -> Referenced {
-    let (certificate, key, ca) = serving_pair();
+    let (certificate, key, ca) = match &proxy.spec.tls.private_ca {
+        Some(_) => supplied_ca(),
+        None => serving_pair(),
+    };
     named_keys(proxy)
         .into_iter()
         .map(|named| {
@@ -60,7 +71,6 @@ pub(crate) fn validated(name: &str) -> ValidatedProxy {
 
 /// What building needs beside the proxy.
 pub(crate) fn inputs(proxy: &ValidatedProxy) -> Inputs {
-    let private = matches!(proxy.tls, TlsMode::PrivateCa);
     let identity = [CERTIFICATE_FILE, KEY_FILE, CA_FILE, REVISION_KEY_FILE];
     Inputs {
         server_image: "registry.example.org/vibectl-server:1.2.3".to_owned(),
@@ -69,7 +79,26 @@ pub(crate) fn inputs(proxy: &ValidatedProxy) -> Inputs {
         access_shards: [0_u8, 1, 2, 3].map(|shard| vec![shard; 8]),
         fleet_identity: identity.map(|key| (key.to_owned(), ByteString(key.into()))).into(),
         revision_key: RevisionKey::new([7; 32]),
-        authority: private.then(|| authority(&proxy.name, None, &proxy.certificate_names, now()).unwrap()),
+        authority: kept_authority(proxy),
+    }
+}
+
+fn kept_authority(proxy: &ValidatedProxy) -> Option<Authority> {
+    let wanted = |terms| Wanted {
+        name: &proxy.name,
+        names: &proxy.certificate_names,
+        terms,
+        distrusted: None,
+        users: &|_| Vec::new(),
+        now: now(),
+    };
+    match &proxy.tls {
+        TlsMode::PrivateCa(terms, supplied) => {
+            let supplied = supplied.as_ref().map(|supplied| Ok(supplied.as_deref().unwrap()));
+            Some(authority(None, supplied, &wanted(*terms)).unwrap())
+        }
+        TlsMode::SelfSigned(terms, policy) => Some(self_signed(None, *policy, &wanted(*terms)).unwrap()),
+        _ => None,
     }
 }
 
@@ -87,6 +116,15 @@ pub(crate) fn serving_pair() -> (String, String, String) {
     let request = IssueRequest { names: &names, usage: Usage::Server, validity, now: now() };
     let leaf = ca.issue(&request).unwrap();
     (leaf.chain_pem(), leaf.key_pem().to_string(), ca.chain_pem())
+}
+
+/// Certificate, key and root of a CA as PEM.
+pub(crate) fn supplied_ca() -> (String, String, String) {
+    let subject = |name: &str| Subject { common_name: name.to_owned(), organization: None, country: None };
+    let validity = Duration::from_secs(3650 * 24 * 3600);
+    let root = Ca::root(&subject("root"), validity, now()).unwrap();
+    let ca = root.intermediate(&subject("of the team"), validity, now()).unwrap();
+    (ca.chain_pem(), ca.key_pem().to_string(), root.chain_pem())
 }
 
 /// Data whose values do not matter.

@@ -1,6 +1,7 @@
 //! Gathers what building needs beside the proxy itself: keys, access table, certificate authority.
 
 use jiff::{SignedDuration, Timestamp};
+use vibectl_pki::CertificateFacts;
 
 use crate::{
     access::{self, table::Held},
@@ -11,11 +12,12 @@ use crate::{
         cache::{Availability, NoAccess},
     },
     error::Error,
-    fleet::book::Grants,
+    fleet::{book::Grants, pods},
     keys,
     llm_proxy::{
-        authority::{Authority, AuthorityError, authority},
+        authority::{Authority, AuthorityError, Trouble, Wanted, authority, self_signed},
         build::Inputs,
+        sight,
         validate::{TlsMode, ValidatedProxy},
     },
 };
@@ -58,7 +60,7 @@ pub async fn gather(
 ) -> Result<Gathered, Error> {
     let table = access::of(context, proxy)?;
     let keys = keys::for_proxy(context, proxy, &table.lives).await?;
-    let authority = private_authority(context, validated)?;
+    let authority = kept_authority(context, proxy, validated)?;
     let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
     let authority_due = authority.as_ref().and_then(|authority| authority.due);
     let order = order(context, validated);
@@ -87,12 +89,34 @@ pub async fn gather(
     })
 }
 
-/// The CA of the Secret that the caches show. Where they lag behind, the write that follows fails and nothing is lost.
-fn private_authority(context: &Context, proxy: &ValidatedProxy) -> Result<Option<Authority>, AuthorityError> {
-    match proxy.tls {
-        TlsMode::PrivateCa => {
-            let stored = context.stores.secrets.get(&proxy.namespace, &proxy.names.ca_key());
-            authority(&proxy.name, stored.as_deref(), &proxy.certificate_names, context.now()).map(Some)
+/// From the Secret that the caches show. Where they lag behind, the write that follows fails and nothing is lost.
+fn kept_authority(
+    context: &Context,
+    proxy: &LlmProxy,
+    validated: &ValidatedProxy,
+) -> Result<Option<Authority>, AuthorityError> {
+    let stored = |name: &str| context.stores.secrets.get(&validated.namespace, name);
+    let pods = context.fleet.view(&validated.uid, &pods::of(&context.stores, proxy));
+    let users = |facts: &CertificateFacts| sight::users(&pods, facts);
+    let wanted = |terms| Wanted {
+        name: &validated.name,
+        names: &validated.certificate_names,
+        terms,
+        distrusted: validated.distrusted.as_deref(),
+        users: &users,
+        now: context.now(),
+    };
+    match &validated.tls {
+        TlsMode::PrivateCa(terms, supplied) => {
+            let supplied = supplied.as_ref().map(|supplied| {
+                supplied
+                    .as_deref()
+                    .map_err(|missing| Trouble { reason: missing.reason, message: missing.message.clone() })
+            });
+            authority(stored(&validated.names.ca_key()).as_deref(), supplied, &wanted(*terms)).map(Some)
+        }
+        TlsMode::SelfSigned(terms, policy) => {
+            self_signed(stored(&validated.names.self_signed()).as_deref(), *policy, &wanted(*terms)).map(Some)
         }
         TlsMode::Plaintext | TlsMode::Secret(_) | TlsMode::CertManager(..) => Ok(None),
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     error::Error,
     llm_proxy::{
+        authority::Trouble,
         build::{Applied, Resources},
         endpoint::Endpoint,
         gather::Order,
@@ -49,7 +50,9 @@ pub struct Seen {
     pub tokens: usize,
     /// Why the access table is held back, if it is.
     pub access_held: Option<String>,
-    /// SHA-256 of the active CA's certificate.
+    /// Why a roll-over waits, or what a person has to do for it.
+    pub trouble: Option<Trouble>,
+    /// SHA-256 of the active CA's certificate, or of the self-signed one.
     pub ca_fingerprint: Option<String>,
     /// Revision of everything together.
     pub revision: Option<String>,

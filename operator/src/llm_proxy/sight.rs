@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use vibectl_pki::Lifetime;
+use vibectl_pki::{CertificateFacts, Lifetime};
 use vibectl_proto::fleet::v1::Certificate;
 
 use crate::{
@@ -40,8 +40,8 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
                 held.missing, held.of
             )
         }),
-        ca_fingerprint: authority
-            .map(|authority| authority.state.active().facts().fingerprint_sha256.clone()),
+        ca_fingerprint: authority.map(|authority| authority.facts().fingerprint_sha256.clone()),
+        trouble: authority.and_then(|authority| authority.trouble.clone()),
         revision: Some(combined_revision(expected)),
     }
 }
@@ -61,6 +61,23 @@ fn certificate(views: &[&PodView]) -> Option<Served> {
         not_after: Time(lifetime.not_after),
     };
     Some(Served { status, overdue_at: Some(lifetime.overdue_at()) })
+}
+
+/// Who may still serve something that this certificate vouches for: by issuer, or by being it.
+///
+/// A pod that has not told yet may; one that is not ready will get its certificate from what is in force by then.
+pub fn users(views: &[PodView], facts: &CertificateFacts) -> Vec<String> {
+    let user = |view: &PodView| {
+        let name = &view.pod.name;
+        let Some((report, _)) = &view.report else {
+            return view.pod.ready.then(|| format!("pod {name} has not told its certificate yet"));
+        };
+        let served = report.certificate.as_ref()?;
+        let issued = facts.subject_key_id.as_ref() == Some(&served.issuer_key_id);
+        (issued || served.fingerprint_sha256 == facts.fingerprint_sha256)
+            .then(|| format!("pod {name} serves certificate {}", served.fingerprint_sha256))
+    };
+    views.iter().filter_map(user).collect()
 }
 
 fn waiting(view: &PodView) -> Option<String> {

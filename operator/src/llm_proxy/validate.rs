@@ -5,8 +5,10 @@
 
 mod models;
 mod providers;
+mod supplied;
 mod tls;
 
+use jiff::Timestamp;
 use kube::ResourceExt;
 use vibectl_config::Limits;
 use vibectl_pki::Names;
@@ -19,13 +21,14 @@ use crate::{
         llm_proxy::Service,
     },
     llm_proxy::dereference::Referenced,
-    names::ProxyNames,
+    names::{DISTRUST_CA_ANNOTATION, ProxyNames},
 };
 
 pub use self::{
     models::Model,
     providers::{Mounted, OpenAi, Provider, ProviderKind},
-    tls::{KeptPair, ServingPair, TlsMode},
+    supplied::Supplied,
+    tls::{KeptPair, ServingPair, Terms, TlsMode},
 };
 
 /// An LlmProxy that can be built.
@@ -53,6 +56,8 @@ pub struct ValidatedProxy {
     pub default_model: Option<String>,
     /// How it is secured.
     pub tls: TlsMode,
+    /// Fingerprint of a CA that must go at once.
+    pub distrusted: Option<String>,
     /// Of the whole proxy.
     pub limits: Limits,
     /// Of each consuming namespace.
@@ -60,6 +65,12 @@ pub struct ValidatedProxy {
 }
 
 impl ValidatedProxy {
+    /// The same at this time: a certificate outside its lifetime cannot be used.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { tls: self.tls.at(now), ..self }
+    }
+
     /// What is named and missing, one finding for each; the proxy works without it as far as it can.
     pub fn unresolved(&self) -> Vec<&Unresolved> {
         let providers = self.providers.iter().flat_map(Provider::unresolved);
@@ -164,6 +175,10 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
             models,
             default_model: default_model(spec.default_model.as_ref(), spec.models.is_empty()),
             tls,
+            distrusted: proxy
+                .annotations()
+                .get(DISTRUST_CA_ANNOTATION)
+                .map(|it| it.trim().to_ascii_lowercase()),
             limits: config_limits(spec.limits.as_ref()),
             namespace_limits: config_limits(spec.access.ceilings.as_ref().and_then(|c| c.limits.as_ref())),
         }),

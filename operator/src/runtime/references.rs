@@ -14,7 +14,7 @@ pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
     let providers = proxy.spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
     let keys = providers.flat_map(|openai| [openai.api_key.as_ref(), openai.ca_bundle.as_ref()]);
     let mut names = keys.flatten().map(|key| key.name.as_str());
-    let serving = proxy.spec.tls.secret.as_ref().map(|secret| secret.name.as_str());
+    let serving = proxy.spec.tls.named_secret();
     let ordered = ordered_secret(proxy);
     serving == Some(secret) || ordered.as_deref() == Some(secret) || names.any(|name| name == secret)
 }

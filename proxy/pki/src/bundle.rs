@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 
 use crate::{
-    certificate::{CertificateError, certificates},
+    certificate::{CertificateError, Chain, certificates},
     pem,
 };
 
@@ -31,6 +31,19 @@ impl TrustBundle {
     /// The certificates in order.
     pub fn certificates(&self) -> &[CertificateDer<'static>] {
         &self.0
+    }
+
+    /// True when whoever trusts these certificates can trust the chain: one of it is among them, or one of them has issued its last.
+    /// Says nothing about time and names.
+    pub fn vouches_for(&self, chain: &Chain) -> bool {
+        let last = chain.certificates().last();
+        self.0.iter().any(|trusted| {
+            chain.certificates().contains(trusted)
+                || last.is_some_and(|last| {
+                    Chain::new(vec![last.clone(), trusted.clone()])
+                        .is_ok_and(|pair| pair.check_order().is_ok())
+                })
+        })
     }
 
     /// True when nothing is trusted.

@@ -37,5 +37,5 @@ pub use self::{
     leaf::{IssueError, IssueRequest, Leaf, Usage},
     names::{Name, NameError, Names},
     renewal::Lifetime,
-    rollover::{CaState, Step, ca_rollover},
+    rollover::{AnchorState, CaState, PairState, Step, next_step, overlap_step},
 };

@@ -1,4 +1,4 @@
-//! Replacing a proxy's CA without a moment in which a client trusts the wrong one.
+//! Replacing what clients trust (a CA, or a self-signed certificate) without a moment in which one of them trusts the wrong one.
 //!
 //! ```text
 //! stable ──Prepare──▶ bundle has both ──Switch──▶ new one issues ──Drop──▶ stable
@@ -6,19 +6,23 @@
 //! ```
 //!
 //! Each arrow but the first waits for the longest time that a client takes to read the published bundle again. The machine is
-//! pure: [`ca_rollover`] says which step is due, the transitions of [`CaState`] carry it out, the caller stores the result and
+//! pure: [`next_step`] says which step is due, the transitions of [`AnchorState`] carry it out, the caller stores the result and
 //! asks again.
 
+mod anchor;
 mod state;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::state::{CaState, Next, Previous, StateError};
+pub use self::{
+    anchor::Anchor,
+    state::{AnchorState, CaState, Next, PairState, Previous, StateError},
+};
 use crate::names::Names;
 
-/// What is to be done with a CA now.
+/// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Nothing before this time.
@@ -26,49 +30,58 @@ pub enum Step {
         /// When to ask again.
         until: Timestamp,
     },
-    /// Make a CA for the wanted names and hand it to [`CaState::prepare`]: it joins the bundle, and replaces one that was
+    /// Make one for the wanted names and hand it to [`AnchorState::prepare`]: it joins the bundle, and replaces one that was
     /// prepared before.
     Prepare,
-    /// [`CaState::switch`]: every client knows the new CA, it issues from now on.
+    /// [`AnchorState::switch`]: every client knows the new one, it is used from now on.
     Switch,
-    /// [`CaState::drop_previous`]: nobody needs the old CA any longer.
+    /// [`AnchorState::drop_previous`]: nobody needs the old one any longer.
     Drop,
 }
 
-/// Which step is due.
+/// Which step is due, of one that is replaced in time.
 ///
-/// A new CA is wanted when the active one has passed two thirds of its life, or when its constraints do not allow one of the
-/// names. Constraints that allow more than is wanted are narrowed by the next regular roll-over, not by one of their own.
-///
-/// The wait before the switch is cut short at nine tenths of the active CA's life: a client that is slow to refresh then fails
-/// until it does, but all clients would fail once the CA has expired.
-pub fn ca_rollover(
-    state: &CaState,
+/// A new one is wanted when the newest has passed two thirds of its life, or does not allow one of the names. One that allows
+/// more than is wanted is narrowed by the next regular roll-over, not by one of its own.
+pub fn next_step<A: Anchor>(
+    state: &AnchorState<A>,
     wanted_names: &Names,
+    now: Timestamp,
+    longest_client_refresh: Duration,
+) -> Step {
+    let step = overlap_step(state, now, longest_client_refresh);
+    let newest = state.newest();
+    match step {
+        Step::Drop => step,
+        _ if !newest.permits(wanted_names) || now >= newest.facts().lifetime.renew_at() => Step::Prepare,
+        Step::Wait { until } if state.next().is_none() => {
+            Step::Wait { until: until.min(newest.facts().lifetime.renew_at()) }
+        }
+        Step::Wait { .. } | Step::Switch | Step::Prepare => step,
+    }
+}
+
+/// Which step of a roll-over that has begun is due. Never [`Step::Prepare`]: for what is replaced by somebody else.
+///
+/// The wait before the switch is cut short at nine tenths of the active one's life: a client that is slow to refresh then fails
+/// until it does, but all clients would fail once it has expired.
+pub fn overlap_step<A: Anchor>(
+    state: &AnchorState<A>,
     now: Timestamp,
     longest_client_refresh: Duration,
 ) -> Step {
     let after_refresh =
         |since: Timestamp| since.checked_add(longest_client_refresh).unwrap_or(Timestamp::MAX);
-
     let drop_at = state.previous().map(|previous| after_refresh(previous.since));
     if drop_at.is_some_and(|due| now >= due) {
         return Step::Drop;
     }
     let active = state.active().facts().lifetime;
-    let newest = state.next().map_or(state.active(), |next| &next.ca);
-    if !newest.permits(wanted_names) || now >= newest.facts().lifetime.renew_at() {
-        return Step::Prepare;
+    let switch_at = state.next().map(|next| after_refresh(next.since).min(active.at(9, 10)));
+    if switch_at.is_some_and(|due| now >= due) {
+        return Step::Switch;
     }
-    let due = match state.next() {
-        Some(next) => after_refresh(next.since).min(active.at(9, 10)),
-        None => active.renew_at(),
-    };
-    match drop_at {
-        _ if state.next().is_some() && now >= due => Step::Switch,
-        Some(drop_at) => Step::Wait { until: due.min(drop_at) },
-        None => Step::Wait { until: due },
-    }
+    Step::Wait { until: [drop_at, switch_at].into_iter().flatten().min().unwrap_or(Timestamp::MAX) }
 }
 
 #[cfg(test)]
@@ -93,7 +106,7 @@ mod tests {
     }
 
     fn step(state: &CaState, names: &Names, now: u64) -> Step {
-        ca_rollover(state, names, day(now), REFRESH)
+        next_step(state, names, day(now), REFRESH)
     }
 
     #[test]

@@ -14,3 +14,4 @@ mod quiet;
 mod real_client;
 mod renewal;
 mod revocation;
+mod rollover;

@@ -11,16 +11,21 @@ use vibectl_pki::TrustBundle;
 
 use super::{Inputs, object::metadata};
 use crate::llm_proxy::{
-    authority::Authority,
+    authority::{Authority, Kind},
     validate::{TlsMode, ValidatedProxy},
 };
 
-/// The identity of the fleet port, and with a private CA its key.
+/// The identity of the fleet port, and with a private CA or a self-signed certificate its key.
 pub(super) fn generated(proxy: &ValidatedProxy, inputs: &Inputs) -> Vec<Secret> {
     let fleet = secret(proxy, proxy.names.fleet(), inputs.fleet_identity.clone());
-    let ca = active(proxy, inputs.authority.as_ref())
-        .map(|authority| secret(proxy, proxy.names.ca_key(), authority.data()));
-    [fleet].into_iter().chain(ca).collect()
+    let kept = inputs.authority.as_ref().map(|authority| {
+        let name = match authority.state {
+            Kind::Ca(_) => proxy.names.ca_key(),
+            Kind::Pair(_) => proxy.names.self_signed(),
+        };
+        secret(proxy, name, authority.data())
+    });
+    [fleet].into_iter().chain(kept).collect()
 }
 
 /// What clients need to trust the endpoint, as far as we know it.
@@ -36,13 +41,9 @@ pub(super) fn bundle(proxy: &ValidatedProxy, authority: Option<&Authority>) -> O
 fn trusted(proxy: &ValidatedProxy, authority: Option<&Authority>) -> Option<TrustBundle> {
     match &proxy.tls {
         TlsMode::Plaintext => None,
-        TlsMode::PrivateCa => authority.map(|authority| authority.state.bundle()),
+        TlsMode::PrivateCa(..) | TlsMode::SelfSigned(..) => authority.map(Authority::bundle),
         TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => kept.pair.as_ref().ok()?.bundle.clone(),
     }
-}
-
-fn active<'a>(proxy: &ValidatedProxy, authority: Option<&'a Authority>) -> Option<&'a Authority> {
-    authority.filter(|_| matches!(proxy.tls, TlsMode::PrivateCa))
 }
 
 fn secret(proxy: &ValidatedProxy, name: String, data: BTreeMap<String, ByteString>) -> Secret {

@@ -26,7 +26,7 @@ pub(super) fn config_map(proxy: &ValidatedProxy, template_hash: &str) -> Result<
     let mut metadata = metadata(proxy, proxy.names.config(template_hash));
     metadata.labels.get_or_insert_default().insert(TEMPLATE_LABEL.to_owned(), template_hash.to_owned());
     let mut data = BTreeMap::from([(CONFIG_FILE.to_owned(), render(&config(proxy))?)]);
-    if matches!(proxy.tls, TlsMode::PrivateCa) {
+    if matches!(proxy.tls, TlsMode::PrivateCa(..)) {
         // Beside the config and not in the template: a new host needs no new pods.
         data.insert(CERTIFICATE_NAMES_FILE.to_owned(), proxy.certificate_names.to_lines());
     }

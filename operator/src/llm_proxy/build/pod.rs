@@ -53,8 +53,8 @@ fn metadata(proxy: &ValidatedProxy, hash: &str) -> ObjectMeta {
 
 fn spec(proxy: &ValidatedProxy, image: &str, config_map: String) -> PodSpec {
     let agent = match proxy.tls {
-        TlsMode::PrivateCa => Some(vec![certificate_agent(image)]),
-        TlsMode::Plaintext | TlsMode::Secret(_) | TlsMode::CertManager(..) => None,
+        TlsMode::PrivateCa(..) => Some(vec![certificate_agent(image)]),
+        TlsMode::Plaintext | TlsMode::SelfSigned(..) | TlsMode::Secret(_) | TlsMode::CertManager(..) => None,
     };
     PodSpec {
         service_account_name: Some(proxy.names.base()),

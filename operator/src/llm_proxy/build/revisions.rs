@@ -6,7 +6,10 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::mount::{CERTIFICATE_FILE, CONFIG_FILE, JWKS_FILE, KEY_FILE, Part, revision, shard_file};
 
 use super::{Inputs, volumes::provider_files};
-use crate::llm_proxy::validate::{TlsMode, ValidatedProxy};
+use crate::llm_proxy::{
+    authority::{Authority, Kind},
+    validate::ValidatedProxy,
+};
 
 /// Revisions of the mounted parts.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -23,19 +26,17 @@ pub struct Revisions {
 pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &ConfigMap) -> Revisions {
     let mut files =
         BTreeMap::from([(Part::Config, config_files(config)), (Part::Access, access_files(inputs))]);
-    files.extend(tls_files(proxy).map(|files| (Part::Tls, files)));
+    files.extend(tls_files(proxy, inputs).map(|files| (Part::Tls, files)));
     let providers = provider_content(proxy);
     if !providers.is_empty() {
         files.insert(Part::Providers, providers);
     }
     let parts =
         files.into_iter().map(|(part, files)| (part, revision(&inputs.revision_key, part, &files))).collect();
-    let authority = inputs.authority.as_ref().filter(|_| matches!(proxy.tls, TlsMode::PrivateCa));
     Revisions {
         parts,
         config_map: config.metadata.name.clone().unwrap_or_default(),
-        issuer_key_id: authority
-            .and_then(|authority| authority.state.active().facts().subject_key_id.clone()),
+        issuer_key_id: issuer(inputs),
     }
 }
 
@@ -52,7 +53,24 @@ fn access_files(inputs: &Inputs) -> Files {
     shards.chain([(JWKS_FILE.to_owned(), inputs.jwks.clone().into_bytes())]).collect()
 }
 
-fn tls_files(proxy: &ValidatedProxy) -> Option<Files> {
+/// With a private CA the leaf is made in the pod.
+fn issuer(inputs: &Inputs) -> Option<String> {
+    let authority = inputs.authority.as_ref()?;
+    match authority.state {
+        Kind::Ca(_) => authority.facts().subject_key_id.clone(),
+        Kind::Pair(_) => None,
+    }
+}
+
+fn tls_files(proxy: &ValidatedProxy, inputs: &Inputs) -> Option<Files> {
+    if let Some(Authority { state: Kind::Pair(state), .. }) = &inputs.authority {
+        let pair = state.active();
+        let files = [
+            (CERTIFICATE_FILE, pair.chain_pem().into_bytes()),
+            (KEY_FILE, pair.key_pem().as_bytes().to_vec()),
+        ];
+        return Some(files.map(|(name, content)| (name.to_owned(), content)).into());
+    }
     let pair = proxy.tls.kept()?.pair.as_ref().ok()?;
     let files = [(CERTIFICATE_FILE, &pair.certificate), (KEY_FILE, &pair.key)];
     Some(files.map(|(name, content)| (name.to_owned(), content.to_vec())).into())

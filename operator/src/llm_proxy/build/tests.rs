@@ -18,6 +18,7 @@ fn objects(resources: &Resources<Prepared>) -> Vec<Value> {
         service_account,
         config,
         ca_bundle,
+        keeps_bundle: _,
         jwks,
         access,
         certificate,
@@ -113,10 +114,21 @@ fn content_changes_no_template_and_what_is_mounted_does() {
 
 #[test]
 fn the_key_of_the_ca_is_mounted_only_where_certificates_are_issued() {
-    let pod = pod(&fixtures::resources("minimal"));
+    for fixture in ["minimal", "own_ca"] {
+        check_the_key_of_the_ca(&pod(&fixtures::resources(fixture)));
+    }
+}
+
+fn check_the_key_of_the_ca(pod: &PodSpec) {
     let mounts = |mounts: &Option<Vec<k8s_openapi::api::core::v1::VolumeMount>>| -> BTreeSet<String> {
         mounts.iter().flatten().map(|mount| mount.name.clone()).collect()
     };
+    assert!(pod.volumes.iter().flatten().all(|volume| {
+        volume
+            .secret
+            .as_ref()
+            .is_none_or(|secret| secret.secret_name.as_deref() != Some("team-ca-of-the-company"))
+    }));
     let agent = &pod.init_containers.as_ref().unwrap()[0];
 
     assert!(mounts(&agent.volume_mounts).contains("ca"));
@@ -231,6 +243,8 @@ fn proxies() -> impl Strategy<Value = LlmProxy> {
     let tls = prop_oneof![
         Just(json!({"plaintext": {}})),
         Just(json!({"privateCa": {}})),
+        Just(json!({"privateCa": {"secret": {"name": "company"}}})),
+        Just(json!({"selfSigned": {}})),
         Just(json!({"secret": {"name": "own"}})),
         Just(json!({"certManager": {"issuerRef": {"name": "ca"}}})),
     ];

@@ -37,10 +37,13 @@ pub(super) fn volumes(proxy: &ValidatedProxy, config_map: String) -> Vec<Volume>
     let mut volumes = vec![config, projected(ACCESS, access_sources(proxy)), fleet];
     match &proxy.tls {
         TlsMode::Plaintext => {}
-        TlsMode::PrivateCa => {
+        TlsMode::PrivateCa(..) => {
             // Only what issuing needs: the key of a CA that is yet to come stays out of the pod.
             volumes.push(secret_volume(CA, names.ca_key(), &[CERTIFICATE_FILE, KEY_FILE, CA_FILE]));
             volumes.push(memory_volume(TLS));
+        }
+        TlsMode::SelfSigned(..) => {
+            volumes.push(secret_volume(TLS, names.self_signed(), &[CERTIFICATE_FILE, KEY_FILE]));
         }
         TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => {
             volumes.push(secret_volume(TLS, kept.secret.clone(), &[CERTIFICATE_FILE, KEY_FILE]));

@@ -14,6 +14,7 @@ use crate::{
     cert_manager::Progress,
     context::cache::NoAccess,
     llm_proxy::{
+        authority::Trouble,
         gather::Order,
         validate::{TlsMode, Unresolved, ValidatedProxy},
     },
@@ -74,7 +75,13 @@ pub(super) fn finding(
     }
     let missing = validated.tls.kept().and_then(|kept| kept.pair.as_ref().err());
     let trouble = missing.map(|missing| cause(validated, seen, missing));
+    let ended = served.filter(|served| served.status.not_after.0 <= now);
     Some(match (trouble, served) {
+        (Some((_, why)), Some(served)) if ended.is_some() => Finding::no(
+            KIND,
+            Reason::Expired,
+            format!("the certificate ended at {}; {why}", served.status.not_after.0),
+        ),
         (Some((reason, why)), None) => Finding::no(KIND, reason, why),
         (Some((reason, why)), Some(served)) => {
             let until = served.status.not_after.0;
@@ -84,7 +91,7 @@ pub(super) fn finding(
                 format!("{why}; the pods go on with the certificate that is good until {until}"),
             )
         }
-        (None, Some(served)) => judged(served, seen.order.as_ref(), now),
+        (None, Some(served)) => judged(served, seen, now),
         (None, None) => Finding::no(KIND, Reason::Pending, "no pod has told its certificate yet"),
     })
 }
@@ -106,7 +113,8 @@ fn cause(validated: &ValidatedProxy, seen: &Seen, missing: &Unresolved) -> (Reas
 }
 
 /// A certificate that is there: past its end, about to be, or good; and whether a next one can be had.
-fn judged(served: &Served, order: Option<&Order>, now: Timestamp) -> Finding {
+fn judged(served: &Served, seen: &Seen, now: Timestamp) -> Finding {
+    let order = seen.order.as_ref();
     let until = served.status.not_after.0;
     if until <= now {
         return Finding::no(KIND, Reason::Expired, format!("the certificate ended at {until}"));
@@ -117,6 +125,9 @@ fn judged(served: &Served, order: Option<&Order>, now: Timestamp) -> Finding {
     };
     let overdue_at = renewal.map(|renewal| between(renewal, until)).or(served.overdue_at);
     let good = format!("the certificate is good until {until}");
+    if let Some(Trouble { reason, message }) = &seen.trouble {
+        return Finding::yes(KIND, *reason, format!("{good}; {message}"));
+    }
     match order {
         Some(Order::NoApi(why)) => Finding::yes(
             KIND,
@@ -184,7 +195,7 @@ mod tests {
         let validated = fixtures::validated("cert_manager");
         let seen = Seen { order, ..Seen::default() };
         let served = served(&validated, &seen, None);
-        let finding = finding(&validated, &seen, served.as_ref(), at).unwrap();
+        let finding = finding(&validated.at(at), &seen, served.as_ref(), at).unwrap();
         (finding.reason, finding.message)
     }
 
@@ -201,6 +212,30 @@ mod tests {
         assert_eq!(reason(placed(None), day(26)).0, Reason::Expiring);
         assert_eq!(reason(placed(Some(day(28))), day(26)).0, Reason::Issued);
         assert_eq!(reason(placed(None), day(31)).0, Reason::Expired);
+    }
+
+    #[test]
+    fn proof_7_a_pair_outside_its_time_is_told_and_what_pods_hold_on_to_is_still_ready() {
+        let validated = fixtures::validated("own_certificate");
+        let in_pods = Served::of(&validated.tls.kept().unwrap().pair.as_ref().unwrap().facts);
+        let finding = |replaced_at: Timestamp, held: &Served, now| {
+            let seen = Seen { certificate: Some(held.clone()), ..Seen::default() };
+            let at = validated.clone().at(replaced_at);
+            let served = served(&at, &seen, None);
+            finding(&at, &seen, served.as_ref(), now).unwrap()
+        };
+
+        let replaced = finding(day(40), &in_pods, day(1));
+        let ended = finding(day(40), &in_pods, day(40));
+
+        assert_eq!(replaced.reason, Reason::SecretInvalid);
+        assert!(
+            replaced.message.contains("ended at") && replaced.message.contains("the pods go on"),
+            "{}",
+            replaced.message
+        );
+        assert_eq!(ended.reason, Reason::Expired);
+        assert_eq!(validated.clone().at(day(1)).unresolved().len(), 0);
     }
 
     #[test]

@@ -93,7 +93,6 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
         (json!({"tls": {"acme": {}}}), "spec.tls.acme: not available yet: use certManager"),
-        (json!({"tls": {"selfSigned": {}}}), "spec.tls.selfSigned: not available yet: use privateCa"),
         (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
         (provider("anthropic"), "spec.providers[0].anthropic: not available yet: use openai"),
         (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
@@ -187,4 +186,59 @@ fn a_secret_of_somebody_else_where_cert_manager_should_write_is_a_conflict() {
 
     assert_eq!(refusal.reason(), Reason::ObjectConflict);
     assert!(refusal.message().contains("Secret \"team-serving\" is there already"), "{}", refusal.message());
+}
+
+/// The verdict on a Secret whose ca.crt is this.
+fn with_bundle(certificate: &str, key: &str, bundle: &str) -> Result<usize, String> {
+    let proxy = fixtures::proxy("own_certificate");
+    let content = |named: &SecretKey| {
+        let text = match named.key.as_str() {
+            "tls.crt" => certificate,
+            "tls.key" => key,
+            _ => bundle,
+        };
+        Lookup::Found(Zeroizing::new(text.as_bytes().to_vec()))
+    };
+    let referenced = named_keys(&proxy).into_iter().map(|named| (named.clone(), content(&named))).collect();
+    let validated = validate(&proxy, &referenced).unwrap();
+    let pair = validated.tls.kept().unwrap().pair.clone();
+    pair.map(|pair| pair.bundle.map_or(0, |bundle| bundle.certificates().len()))
+        .map_err(|missing| missing.message)
+}
+
+#[test]
+fn l07_a_bundle_may_hold_several_roots_and_is_refused_when_clients_could_do_nothing_with_it() {
+    let (certificate, key, ca) = fixtures::serving_pair();
+    let (.., other) = fixtures::serving_pair();
+    let (ca_certificate, ca_key, root) = fixtures::supplied_ca();
+    let below = {
+        let authority = vibectl_pki::Ca::from_pem(&ca_certificate, &ca_key).unwrap();
+        let names = Names::parse(["team.ai.svc"]).unwrap();
+        let validity = std::time::Duration::from_secs(3600);
+        let usage = vibectl_pki::Usage::Server;
+        authority
+            .issue(&vibectl_pki::IssueRequest { names: &names, usage, validity, now: fixtures::now() })
+            .unwrap()
+    };
+    let below_of = |bundle: &str| with_bundle(&below.chain_pem(), &below.key_pem(), bundle);
+    let many = |count| (0..count).map(|_| fixtures::serving_pair().2).collect::<String>();
+    let intermediate = ca_certificate.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
+    let of = |bundle: &str| with_bundle(&certificate, &key, bundle);
+
+    assert_eq!(of(&format!("{ca}{other}")), Ok(2), "both roots");
+    assert_eq!(of(&format!("{ca}{ca}")), Ok(1), "twice the same");
+    assert_eq!(of(&format!("{}{ca}", many(100))), Ok(101), "many");
+    assert_eq!(of(&format!("{ca}\n\n")), Ok(1), "empty lines at its end");
+    assert_eq!(of(""), Ok(0), "none");
+    assert_eq!(below_of(&root), Ok(1), "the root above an intermediate in the chain");
+    assert_eq!(below_of(intermediate), Ok(1), "the intermediate alone");
+    for (found, expected) in [
+        (of(&other), "ca.crt of Secret \"llm-example-org-tls\": has no certificate that tls.crt leads to"),
+        (of(&format!("{}{ca}", many(200))), "201 certificates are more than 200"),
+        (of(&format!("{ca}{ca_key}")), "ca.crt of Secret"),
+        (of(&ca[..ca.len() / 2]), "ca.crt of Secret"),
+    ] {
+        let message = found.unwrap_err();
+        assert!(message.contains(expected) && !message.contains("PRIVATE"), "{message}");
+    }
 }

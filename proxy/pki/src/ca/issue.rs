@@ -65,8 +65,17 @@ impl Ca {
 impl Leaf {
     /// A leaf that is its own issuer, for trying things out: clients have to be given the certificate itself.
     pub fn self_signed(names: &Names, validity: Duration, now: Timestamp) -> Result<Self, IssueError> {
+        Self::self_signed_for(names, validity, now, PrivateKey::generate()?)
+    }
+
+    /// The same for a key that is there already, so that a pin of the public key stays good.
+    pub fn self_signed_for(
+        names: &Names,
+        validity: Duration,
+        now: Timestamp,
+        key: PrivateKey,
+    ) -> Result<Self, IssueError> {
         let lifetime = lifetime(validity, now).ok_or(IssueError::Validity(validity))?;
-        let key = PrivateKey::generate()?;
         let certificate = params(names, Usage::Server, lifetime)?.self_signed(key.pair()).map_err(sign)?;
         into_leaf(vec![certificate.der().clone()], key)
     }

@@ -1,17 +1,19 @@
-//! A proxy's CA together with its overlap, and how one Secret keeps it.
+//! What clients trust together with its overlap, and how one Secret keeps it.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use super::Anchor;
 use crate::{
     bundle::TrustBundle,
-    ca::{Ca, CaError},
+    ca::Ca,
     certificate::{CertificateError, Chain},
+    leaf::Leaf,
 };
 
-/// The active CA's certificate and key, and what clients trust: the keys that are mounted where leaves are issued.
+/// The active certificate and key, and what clients trust: the keys that are mounted where these are used.
 const ACTIVE: (&str, &str) = ("tls.crt", "tls.key");
 const BUNDLE: &str = "ca.crt";
 const NEXT: (&str, &str) = ("next.crt", "next.key");
@@ -19,7 +21,7 @@ const NEXT_SINCE: &str = "next.since";
 const PREVIOUS: &str = "previous.crt";
 const PREVIOUS_SINCE: &str = "previous.since";
 
-/// Why stored data is not the state of a CA. Names the key of the Secret.
+/// Why stored data is not such a state. Names the key of the Secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// A key of the Secret is absent while another one needs it.
@@ -28,9 +30,9 @@ pub enum StateError {
     /// A value is not text.
     #[error("`{0}` is not text")]
     NotText(&'static str),
-    /// A CA cannot be read.
+    /// A certificate with its key cannot be used.
     #[error("`{0}`: {1}")]
-    Ca(&'static str, CaError),
+    Unusable(&'static str, String),
     /// The previous certificate cannot be read.
     #[error("`{PREVIOUS}`: {0}")]
     Previous(CertificateError),
@@ -39,35 +41,40 @@ pub enum StateError {
     Time(&'static str),
 }
 
-/// A CA that clients are being told about and that does not issue yet.
+/// What clients are being told about and is not used yet.
 #[derive(Debug)]
-pub struct Next {
-    /// The CA.
-    pub ca: Ca,
+pub struct Next<A> {
+    /// It.
+    pub anchor: A,
     /// Since when it is in the bundle.
     pub since: Timestamp,
 }
 
-/// A CA that no longer issues; its key is gone.
+/// What is no longer used; its key is gone.
 #[derive(Debug)]
 pub struct Previous {
     /// Its certificate, with the known issuers.
     pub chain: Chain,
-    /// Since when it does not issue.
+    /// Since when it is not used.
     pub since: Timestamp,
 }
 
-/// The CA of one proxy: the one that issues, and during a roll-over the one before or after it.
+/// The one that is used, and during a roll-over the one before or after it.
 #[derive(Debug)]
-pub struct CaState {
-    active: Ca,
-    next: Option<Next>,
+pub struct AnchorState<A> {
+    active: A,
+    next: Option<Next<A>>,
     previous: Option<Previous>,
 }
 
-impl CaState {
-    /// A CA that replaces none.
-    pub fn new(active: Ca) -> Self {
+/// A CA with its overlap.
+pub type CaState = AnchorState<Ca>;
+/// A self-signed certificate with its overlap.
+pub type PairState = AnchorState<Leaf>;
+
+impl<A: Anchor> AnchorState<A> {
+    /// One that replaces none.
+    pub fn new(active: A) -> Self {
         Self { active, next: None, previous: None }
     }
 
@@ -79,14 +86,14 @@ impl CaState {
         };
         let needed = |key| text(key)?.ok_or(StateError::Missing(key));
         let time = |key| needed(key)?.trim().parse().map_err(|_| StateError::Time(key));
-        let ca = |(certificate, key)| {
-            Ca::from_pem(needed(certificate)?, needed(key)?)
-                .map_err(|error| StateError::Ca(certificate, error))
+        let anchor = |(certificate, key)| {
+            A::read(needed(certificate)?, needed(key)?)
+                .map_err(|error| StateError::Unusable(certificate, error))
         };
 
-        let active = ca(ACTIVE)?;
+        let active = anchor(ACTIVE)?;
         let next = match text(NEXT.0)? {
-            Some(_) => Some(Next { ca: ca(NEXT)?, since: time(NEXT_SINCE)? }),
+            Some(_) => Some(Next { anchor: anchor(NEXT)?, since: time(NEXT_SINCE)? }),
             None => None,
         };
         let previous = match text(PREVIOUS)? {
@@ -104,12 +111,12 @@ impl CaState {
         let Self { active, next, previous } = self;
         let mut data = BTreeMap::new();
         let mut put = |key, value: &[u8]| data.insert(key, Zeroizing::new(value.to_vec()));
-        put(ACTIVE.0, active.chain_pem().as_bytes());
+        put(ACTIVE.0, active.chain().to_pem().as_bytes());
         put(ACTIVE.1, active.key_pem().as_bytes());
         put(BUNDLE, self.bundle().to_pem().as_bytes());
-        if let Some(Next { ca, since }) = next {
-            put(NEXT.0, ca.chain_pem().as_bytes());
-            put(NEXT.1, ca.key_pem().as_bytes());
+        if let Some(Next { anchor, since }) = next {
+            put(NEXT.0, anchor.chain().to_pem().as_bytes());
+            put(NEXT.1, anchor.key_pem().as_bytes());
             put(NEXT_SINCE, since.to_string().as_bytes());
         }
         if let Some(Previous { chain, since }) = previous {
@@ -119,17 +126,22 @@ impl CaState {
         data
     }
 
-    /// The CA that issues.
-    pub fn active(&self) -> &Ca {
+    /// The one that is used.
+    pub fn active(&self) -> &A {
         &self.active
     }
 
-    /// The CA that will issue.
-    pub fn next(&self) -> Option<&Next> {
+    /// The one that will be used.
+    pub fn next(&self) -> Option<&Next<A>> {
         self.next.as_ref()
     }
 
-    /// The CA that issued before.
+    /// The next, or else the active one.
+    pub fn newest(&self) -> &A {
+        self.next.as_ref().map_or(&self.active, |next| &next.anchor)
+    }
+
+    /// The one that was used before.
     pub fn previous(&self) -> Option<&Previous> {
         self.previous.as_ref()
     }
@@ -138,31 +150,37 @@ impl CaState {
     pub fn bundle(&self) -> TrustBundle {
         let mut bundle = TrustBundle::default();
         bundle.extend(self.active.chain().certificates().iter().cloned());
-        bundle.extend(self.next.iter().flat_map(|next| next.ca.chain().certificates()).cloned());
+        bundle.extend(self.next.iter().flat_map(|next| next.anchor.chain().certificates()).cloned());
         bundle.extend(self.previous.iter().flat_map(|previous| previous.chain.certificates()).cloned());
         bundle
     }
 
-    /// Puts a new CA into the bundle, in place of one that was prepared before.
+    /// Puts a new one into the bundle, in place of one that was prepared before.
     #[must_use]
-    pub fn prepare(self, ca: Ca, now: Timestamp) -> Self {
-        Self { next: Some(Next { ca, since: now }), ..self }
+    pub fn prepare(self, anchor: A, now: Timestamp) -> Self {
+        Self { next: Some(Next { anchor, since: now }), ..self }
     }
 
-    /// Lets the prepared CA issue. Forgets the key of the old one, keeps its certificate in the bundle.
+    /// Takes one that was prepared out of the bundle again.
+    #[must_use]
+    pub fn drop_next(self) -> Self {
+        Self { next: None, ..self }
+    }
+
+    /// Uses the prepared one. Forgets the key of the old one, keeps its certificate in the bundle.
     #[must_use]
     pub fn switch(self, now: Timestamp) -> Self {
         match self.next {
             Some(next) => Self {
                 previous: Some(Previous { chain: self.active.chain().clone(), since: now }),
-                active: next.ca,
+                active: next.anchor,
                 next: None,
             },
             None => self,
         }
     }
 
-    /// Takes the previous CA out of the bundle.
+    /// Takes the previous one out of the bundle.
     #[must_use]
     pub fn drop_previous(self) -> Self {
         Self { previous: None, ..self }
