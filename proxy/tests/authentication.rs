@@ -253,7 +253,7 @@ async fn without_keys_or_rows_to_judge_by_the_trouble_is_ours() {
 }
 
 #[tokio::test]
-async fn every_cause_of_a_refusal_reads_the_same() {
+async fn a19_every_cause_of_a_refusal_reads_the_same() {
     let cluster = Cluster::new(&[row("alice"), Row { min_iat: i64::MAX, ..row("revoked") }]);
     let other = SigningKey::generate(Algorithm::Es256).expect("a key");
     let bearer = |token: Token| format!("Bearer {}", token.expose());

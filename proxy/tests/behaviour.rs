@@ -15,6 +15,8 @@ mod draining;
 mod health_and_metrics;
 #[path = "behaviour/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "behaviour/hostile_tokens.rs"]
+mod hostile_tokens;
 #[path = "behaviour/pod.rs"]
 mod pod;
 #[path = "behaviour/real_client.rs"]

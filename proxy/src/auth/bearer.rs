@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_is_bearer_with_exactly_one_space() {
+    fn a15_the_scheme_is_bearer_with_exactly_one_space() {
         assert_eq!(grpc(&[("authorization", "Bearer a.b.c")]), Ok("a.b.c".to_owned()));
 
         for value in [
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_different_credentials_neither_counts() {
+    fn a15_of_two_different_credentials_neither_counts() {
         let twice = [("authorization", "Bearer a"), ("authorization", "Bearer b")];
         let same = [("authorization", "Bearer a"), ("authorization", "Bearer a")];
         let half = [("authorization", "Bearer a"), ("authorization", "a")];
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn a15_bytes_that_are_no_text_are_refused() {
         let mut headers = HeaderMap::new();
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").expect("a header value"));
 

@@ -126,7 +126,7 @@ fn the_released_client_trusts_a_private_ca_and_shows_its_token() {
 }
 
 #[test]
-fn a_token_of_the_originals_own_generate_token_is_accepted_with_the_same_secret() {
+fn a06_a08_a_token_of_the_originals_own_generate_token_is_accepted_with_the_same_secret() {
     let Some(user) = User::new() else { return };
     let token = user.home.path().join("original.jwt");
     let original = user.client.with_file_name("vibectl-server");

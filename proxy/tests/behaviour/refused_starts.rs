@@ -23,7 +23,7 @@ fn serving_without_a_certificate_names_the_ways_to_have_one() {
 }
 
 #[test]
-fn serving_with_authentication_but_no_secret_says_how_to_make_one() {
+fn a22_serving_with_authentication_but_no_secret_says_how_to_make_one() {
     let (code, text) = refused(&["serve", "--config", "c.yaml"], "tls: {enabled: false}");
 
     assert_eq!(code, Some(64));
