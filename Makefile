@@ -67,9 +67,11 @@ lint: ## Judge format and style
 check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
 
-# The released Python client is tried too, in a virtual environment; Debian keeps the means for that in a package of its own.
+# The released Python client is tried too, in a virtual environment; Debian keeps the means for that in a package of its own,
+# and a scanner of TLS ports in another.
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 	@python3 -c 'import ensurepip, venv' || apt-get install -y -qq python3 python3-venv
+	@command -v testssl > /dev/null || apt-get install -y -qq testssl.sh
 	$(CLUSTER) up
 	cargo test --workspace
 

@@ -26,6 +26,7 @@ use crate::auth::secret::NoSecret;
 use crate::auth::standalone::Standalone;
 use crate::auth::table::{Accepted, AccessState};
 use crate::caller::Caller;
+use crate::listener::tls::ClientCertificate;
 use crate::parts::Files;
 use crate::service::access_log::Entry;
 use crate::service::reply::{Protocol, Refusal};
@@ -73,6 +74,8 @@ enum Cause {
     NoRow,
     /// The token is good, but issued before what its row accepts.
     Revoked,
+    /// The token is good on a connection with another client certificate.
+    NotBound,
     /// There are no keys, or no rows, to judge by.
     Unavailable,
 }
@@ -145,11 +148,19 @@ impl Auth {
         self.mode.store(Arc::new(mode));
     }
 
-    fn authenticate(&self, headers: &HeaderMap, protocol: Protocol, now: i64) -> Result<Arc<Caller>, Denied> {
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        client: Option<ClientCertificate>,
+        protocol: Protocol,
+        now: i64,
+    ) -> Result<Arc<Caller>, Denied> {
         match self.mode.load().as_ref() {
             Mode::Closed => Err(Cause::Unavailable.into()),
             Mode::Open(caller) => Ok(Arc::clone(caller)),
-            Mode::Standalone(standalone) => standalone.caller(bearer::credential(headers, protocol)?, now),
+            Mode::Standalone(standalone) => {
+                standalone.caller(bearer::credential(headers, protocol)?, client, now)
+            }
             Mode::Table(state) => state.caller(bearer::credential(headers, protocol)?, now),
         }
     }
@@ -159,7 +170,8 @@ impl Auth {
 pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
     let entry = Entry::of(request.extensions());
-    match shared.auth.authenticate(request.headers(), protocol, unix_now()) {
+    let client = request.extensions().get::<ClientCertificate>().copied();
+    match shared.auth.authenticate(request.headers(), client, protocol, unix_now()) {
         Ok(caller) => {
             shared.metrics.auth.with(["accepted"]).add(1);
             entry.subject(&caller.subject);
@@ -213,6 +225,7 @@ impl Cause {
             Self::Token(rejection) => rejection.label(),
             Self::NoRow => "no_row",
             Self::Revoked => "revoked",
+            Self::NotBound => "not_bound",
             Self::Unavailable => "unavailable",
         }
     }

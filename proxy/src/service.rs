@@ -5,6 +5,7 @@ pub mod body_cap;
 pub mod deadline;
 pub mod health;
 pub mod hsts;
+pub mod nosniff;
 pub mod panics;
 pub mod reply;
 pub mod request_id;
@@ -29,7 +30,7 @@ use crate::state::Shared;
 /// Layers, outermost first; each sees what the ones above let through:
 ///
 /// 1. `request_id`: everything below can name the request.
-/// 2. `hsts`: on every answer, also on those of the layers below.
+/// 2. `hsts`, `nosniff`: on every answer, also on those of the layers below.
 /// 3. `access_log`: sees how every request ended, also those that the layers below refused.
 /// 4. `panics`: a bug costs one request and is still logged and counted.
 /// 5. `deadline`: bounds all work below, the reading of the request included.
@@ -49,6 +50,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
         .layer(from_fn(deadline::apply))
         .layer(from_fn_with_state(Arc::clone(shared), panics::apply))
         .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))
+        .layer(from_fn(nosniff::apply))
         .layer(from_fn_with_state(hsts, hsts::apply))
         .layer(from_fn(request_id::apply))
 }

@@ -315,7 +315,7 @@ async fn alone_a_token_of_the_shared_secret_is_let_in() {
     shared.auth.require_secret(secret(), "vibectl-server");
     let (sub, iss, jti) = ("dev".to_owned(), "vibectl-server".to_owned(), "1".to_owned());
     let now = unix_now();
-    let claims = standalone::Claims { sub, iss, iat: now, exp: now + 60, jti };
+    let claims = standalone::Claims { sub, iss, iat: now, exp: now + 60, jti, cnf: None };
     let token = standalone::generate(&secret(), &claims).expect("a token");
 
     let as_bearer = ask(&shared, &[("authorization", &format!("Bearer {}", token.expose()))]).await;

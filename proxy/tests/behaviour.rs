@@ -7,6 +7,10 @@ mod support;
 
 #[path = "behaviour/calls.rs"]
 mod calls;
+#[path = "behaviour/certificate_files.rs"]
+mod certificate_files;
+#[path = "behaviour/client_certificates.rs"]
+mod client_certificates;
 #[path = "behaviour/config_commands.rs"]
 mod config_commands;
 #[path = "behaviour/draining.rs"]
@@ -21,11 +25,17 @@ mod hostile_tokens;
 mod pod;
 #[path = "behaviour/real_client.rs"]
 mod real_client;
+#[path = "behaviour/refused_certificates.rs"]
+mod refused_certificates;
 #[path = "behaviour/refused_starts.rs"]
 mod refused_starts;
 #[path = "behaviour/reloading.rs"]
 mod reloading;
 #[path = "behaviour/revoking.rs"]
 mod revoking;
+#[path = "behaviour/scanners.rs"]
+mod scanners;
 #[path = "behaviour/serving_modes.rs"]
 mod serving_modes;
+#[path = "behaviour/tls_edges.rs"]
+mod tls_edges;

@@ -89,7 +89,8 @@ mod tests {
     fn is(found: Result<Secret, NoSecret>, secret: &str) -> bool {
         let (sub, iss, jti) = ("dev".to_owned(), "iss".to_owned(), "1".to_owned());
         let expected = Secret::new(secret.as_bytes()).expect("a secret");
-        let token = generate(&expected, &Claims { sub, iss, iat: 1, exp: 10, jti }).expect("a token");
+        let token =
+            generate(&expected, &Claims { sub, iss, iat: 1, exp: 10, jti, cnf: None }).expect("a token");
         verify(&found.expect("a secret"), "iss", token.expose(), 5).is_ok()
     }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use vibectl_config::Jwt;
 use vibectl_config::locate::REVOCATION_FILE;
-use vibectl_token::Limits;
 use vibectl_token::standalone::revocation::Revocations;
 use vibectl_token::standalone::{Secret, Verified, verify};
 use vibectl_token::table::{Scope, Scopes};
+use vibectl_token::{Confirmation, Limits};
 
 use crate::auth::table::Accepted;
 use crate::auth::{Cause, Denied};
 use crate::caller::Caller;
+use crate::listener::tls::ClientCertificate;
 use crate::parts::Files;
 
 /// The shared secret, whose tokens it signs, and which of them are refused.
@@ -37,8 +38,18 @@ impl Standalone {
     }
 
     /// The holder of the token. Its limits are those of the config.
-    pub(super) fn caller(&self, token: &str, now: i64) -> Result<Arc<Caller>, Denied> {
+    /// A token that is bound to a certificate is good on a connection with that certificate only.
+    pub(super) fn caller(
+        &self,
+        token: &str,
+        client: Option<ClientCertificate>,
+        now: i64,
+    ) -> Result<Arc<Caller>, Denied> {
         let verified = verify(&self.secret, &self.issuer, token, now)?;
+        let shown = |bound: &Confirmation| client.is_some_and(|client| bound.is_of(&client.0));
+        if !verified.confirmation.as_ref().is_none_or(shown) {
+            return Err(Denied { cause: Cause::NotBound, subject: Some(verified.subject) });
+        }
         if !self.still_accepts(&verified) {
             return Err(Denied { cause: Cause::Revoked, subject: Some(verified.subject) });
         }
@@ -95,6 +106,7 @@ mod tests {
             jti: Some(jti.to_owned()),
             issued_at: Some(NOW),
             expires_at: NOW + 60,
+            confirmation: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vibectl_config::Jwt;
+use vibectl_token::Confirmation;
 use vibectl_token::standalone::{Claims, Lifetime, generate};
 
 use crate::auth::secret;
@@ -15,6 +16,7 @@ use crate::cli::token::revocation_file::RevocationFile;
 use crate::reload::places;
 use crate::settings::Settings;
 use crate::state::unix_now;
+use crate::tls::ca_directory::read_chain;
 use crate::tls::private_file::{self, PRIVATE};
 
 const MAX_SUBJECT_BYTES: usize = 253;
@@ -31,6 +33,9 @@ pub struct GenerateToken {
     /// File for the token, readable by its owner alone [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Certificate, PEM, of the one client that may use the token; needs a server with `tls.ca_bundle_file`
+    #[arg(long, value_name = "FILE")]
+    client_cert: Option<PathBuf>,
     /// Config file of the server [default: config.yaml in the server's config directory]
     #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -61,7 +66,8 @@ impl GenerateToken {
         let revoked = revoked.map(RevocationFile::new);
         let iat = self.issued_at(revoked.as_ref(), now)?;
         let exp = iat.saturating_add(self.lifetime(&jwt)?.seconds());
-        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat, exp, jti };
+        let cnf = self.client_cert.as_deref().map(confirmation).transpose()?;
+        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat, exp, jti, cnf };
         let token = generate(&secret, &claims).map_err(Failure::running)?;
         match &self.output {
             None => writeln!(out, "{}", token.expose()).map_err(Failure::running),
@@ -94,6 +100,12 @@ impl GenerateToken {
     }
 }
 
+/// Binds to the first certificate of a file.
+fn confirmation(path: &Path) -> Result<Confirmation, Failure> {
+    let chain = read_chain(path).map_err(|error| Failure::unusable(&error))?;
+    Ok(Confirmation::of_certificate(chain.leaf()))
+}
+
 fn subject(text: &str) -> Result<String, &'static str> {
     if text.is_empty() || text.len() > MAX_SUBJECT_BYTES || text.chars().any(char::is_control) {
         return Err("expected a name of 1 to 253 bytes without control characters");
@@ -120,7 +132,13 @@ mod tests {
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
     fn command() -> GenerateToken {
-        GenerateToken { subject: "dev".to_owned(), expires_in: None, output: None, config: None }
+        GenerateToken {
+            subject: "dev".to_owned(),
+            expires_in: None,
+            output: None,
+            client_cert: None,
+            config: None,
+        }
     }
 
     /// Runs the command with this config file, and the secret where there is one.

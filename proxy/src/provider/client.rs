@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use reqwest::{Response, Url, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 use thiserror::Error;
 use vibectl_config::Secret;
+use vibectl_pki::{CertificateError, TrustBundle};
 
 use super::{
     ProviderError, ProviderErrorKind,
@@ -46,8 +46,10 @@ pub(super) enum Off {
     Address(#[from] Refused),
     #[error("its API key has characters that a header cannot carry")]
     Key,
-    #[error("its CA file has no usable certificate")]
-    Ca,
+    #[error("its CA file cannot be used: {0}")]
+    Ca(#[from] CertificateError),
+    #[error("TLS cannot be set up for it: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("no HTTP client can be made for it")]
     Client(#[from] reqwest::Error),
 }
@@ -171,18 +173,16 @@ fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, Off> {
     let mut roots = RootCertStore::empty();
     match ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        // All of it or nothing: a bundle of which a part is left out would trust less than its owner believes.
         Some(pem) => {
-            let certificates: Vec<_> =
-                CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| Off::Ca)?;
-            let (usable, _) = roots.add_parsable_certificates(certificates);
-            if usable == 0 {
-                return Err(Off::Ca);
+            let text = std::str::from_utf8(pem).map_err(|_| CertificateError::Missing)?;
+            for (number, certificate) in (1..).zip(TrustBundle::from_pem(text)?.certificates()) {
+                roots.add(certificate.clone()).map_err(|_| CertificateError::Der(number))?;
             }
         }
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| Off::Ca)?
+        .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -246,7 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_without_a_certificate_is_told() {
-        assert!(matches!(tls(Some(b"no certificate")), Err(Off::Ca)));
+    fn b11_a_ca_file_is_trusted_whole_or_refused_with_the_block_and_an_empty_one_trusts_nobody() {
+        let day = Duration::from_hours(24);
+        let names = vibectl_pki::Names::parse(["model.test"]).expect("a name");
+        let ca = vibectl_pki::Ca::constrained("test", &names, day, jiff::Timestamp::now()).expect("a CA");
+        let good = ca.chain_pem();
+        let told = |pem: &str| tls(Some(pem.as_bytes())).err().map(|off| off.to_string()).unwrap_or_default();
+
+        assert_eq!(told(&format!("{good}{good}")), "");
+        for nothing in ["", "no certificate"] {
+            assert!(
+                told(nothing).starts_with("its CA file cannot be used: no certificate found"),
+                "{nothing}"
+            );
+        }
+        let second_is_bad = format!("{good}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        assert!(told(&second_is_bad).contains("certificate 2"), "{}", told(&second_is_bad));
+        assert!(told(&format!("{good}{}", &good[..40])).contains("PEM block 2"), "{}", told(&good[..40]));
     }
 }

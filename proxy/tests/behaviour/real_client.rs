@@ -3,11 +3,12 @@
 //! It is installed once under `${VIBECTL_CACHE:-~/.cache/vibectl}`. Where there is neither Python nor a network,
 //! `VIBECTL_SKIP_REAL_CLIENT=1` leaves these tests out.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::python::{environment, must};
 use crate::support::{Server, run};
 
 const RELEASE: &str = "vibectl==0.11.6";
@@ -16,26 +17,8 @@ const SECRET: &str = "a-secret-of-more-than-32-characters-for-tests";
 
 /// The client's program; `None` when these tests are left out.
 fn installed() -> Option<PathBuf> {
-    if std::env::var_os("VIBECTL_SKIP_REAL_CLIENT").is_some() {
-        return None;
-    }
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache/vibectl");
-    let cache = std::env::var_os("VIBECTL_CACHE").map_or_else(home, PathBuf::from);
-    fs::create_dir_all(&cache).expect("a cache");
-    let lock = File::create(cache.join("venv-vibectl-0.11.6.lock")).expect("a lock");
-    lock.lock().expect("nobody else installs");
-    let environment = cache.join("venv-vibectl-0.11.6");
-    let client = environment.join("bin/vibectl");
-    if !client.exists() {
-        must(Command::new("python3").args(["-m", "venv"]).arg(&environment));
-        must(Command::new(environment.join("bin/pip")).args(["install", "--quiet", RELEASE]));
-    }
-    Some(client)
-}
-
-fn must(command: &mut Command) {
-    let output = command.output().expect("VIBECTL_SKIP_REAL_CLIENT=1 leaves this out where it cannot run");
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let left_out = std::env::var_os("VIBECTL_SKIP_REAL_CLIENT").is_some();
+    (!left_out).then(|| environment("venv-vibectl-0.11.6", RELEASE).join("vibectl"))
 }
 
 /// A user with a home of their own.

@@ -2,6 +2,10 @@
 
 #[path = "support/frames.rs"]
 pub(crate) mod frames;
+#[path = "support/python.rs"]
+pub(crate) mod python;
+#[path = "support/tls.rs"]
+pub(crate) mod tls;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

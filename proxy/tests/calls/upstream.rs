@@ -34,7 +34,7 @@ fn with_ca(file: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_private_ca_is_trusted_where_it_is_named_and_nowhere_else() {
+async fn b11_a_private_ca_is_trusted_where_it_is_named_and_nowhere_else() {
     let folder = tempfile::tempdir().expect("a folder");
     let ca_file = folder.path().join("ca.crt");
     let (ca, leaf) = ca_and_leaf("localhost");
@@ -51,7 +51,7 @@ async fn a_private_ca_is_trusted_where_it_is_named_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_certificate_for_another_name_is_refused() {
+async fn b10_a_certificate_for_another_name_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let ca_file = folder.path().join("ca.crt");
     let (ca, leaf) = ca_and_leaf("model.example.org");

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod clients;
+mod dependencies;
 mod pairs;
 mod tickets;
 

@@ -11,6 +11,7 @@
 
 mod algorithm;
 mod claims;
+mod confirmation;
 mod inspect;
 mod jwk;
 mod jws;
@@ -28,6 +29,7 @@ mod verify;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use claims::{Claims, Expectation, LEEWAY_SECONDS, audience_of, issuer_of};
+pub use confirmation::Confirmation;
 pub use inspect::{Inspected, inspect};
 pub use jwk::PublicJwk;
 pub use key_set::{KeySet, KeySetError};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use self::revocation::Identity;
 use crate::claims::LEEWAY_SECONDS;
+use crate::confirmation::Confirmation;
 use crate::jws::{Header, Unverified, assemble, signing_input};
 use crate::mint::MintError;
 use crate::rejection::Rejection;
@@ -35,6 +36,9 @@ pub struct Claims {
     pub exp: i64,
     /// The identifier of this one token.
     pub jti: String,
+    /// The certificate that its holder has to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
 }
 
 /// What is known of the holder of a verified token.
@@ -48,6 +52,8 @@ pub struct Verified {
     pub issued_at: Option<i64>,
     /// When it ends.
     pub expires_at: i64,
+    /// The certificate that the holder has to show; [`verify`] cannot tell whether that was done.
+    pub confirmation: Option<Confirmation>,
 }
 
 impl Verified {
@@ -66,6 +72,7 @@ struct Presented {
     nbf: Option<i64>,
     jti: Option<String>,
     aud: Option<serde::de::IgnoredAny>,
+    cnf: Option<Confirmation>,
 }
 
 /// Signs a token.
@@ -100,7 +107,13 @@ pub fn verify(secret: &Secret, issuer: &str, token: &str, now: i64) -> Result<Ve
     }
     let claims: Presented = unverified.claims()?;
     check(&claims, issuer, now)?;
-    Ok(Verified { subject: claims.sub, jti: claims.jti, issued_at: claims.iat, expires_at: claims.exp })
+    Ok(Verified {
+        subject: claims.sub,
+        jti: claims.jti,
+        issued_at: claims.iat,
+        expires_at: claims.exp,
+        confirmation: claims.cnf,
+    })
 }
 
 fn check(claims: &Presented, issuer: &str, now: i64) -> Result<(), Rejection> {
@@ -216,9 +229,25 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_token_tells_its_certificate_and_a_binding_that_cannot_be_checked_is_refused() {
+        let bound = with("cnf", json!({"x5t#S256": "x"}));
+        let header = Header { alg: ALGORITHM.to_owned(), kid: None, typ: None };
+        let input = signing_input(&header, &bound).unwrap();
+        let tag = secret().sign(input.as_bytes());
+
+        let verified = verify(&secret(), ISSUER, &assemble(input, tag.as_ref()), NOW).unwrap();
+
+        assert!(verified.confirmation.is_some());
+        for cnf in [json!({"jkt": "x"}), json!({}), json!("x"), json!({"x5t#S256": "x", "jkt": "y"})] {
+            assert_eq!(verify_claims(&with("cnf", cnf.clone())), Err(Rejection::Claims), "{cnf}");
+        }
+    }
+
+    #[test]
     fn another_secret_does_not_verify() {
         let (sub, iss, jti) = ("dev".to_owned(), ISSUER.to_owned(), "1".to_owned());
-        let token = generate(&secret(), &Claims { sub, iss, iat: NOW, exp: NOW + 60, jti }).unwrap();
+        let token =
+            generate(&secret(), &Claims { sub, iss, iat: NOW, exp: NOW + 60, jti, cnf: None }).unwrap();
         let other = Secret::new(b"0123456789abcdef0123456789abcdeF").unwrap();
 
         assert_eq!(verify(&other, ISSUER, token.expose(), NOW), Err(Rejection::Signature));

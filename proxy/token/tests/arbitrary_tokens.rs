@@ -37,7 +37,8 @@ fn sign(algorithm: Algorithm) -> Signed {
 
 fn standalone_token() -> Token {
     let (sub, iss, jti) = ("dev".to_owned(), "vibectl-server".to_owned(), "1".to_owned());
-    standalone::generate(&SECRET, &standalone::Claims { sub, iss, iat: NOW, exp: NOW + 600, jti }).unwrap()
+    standalone::generate(&SECRET, &standalone::Claims { sub, iss, iat: NOW, exp: NOW + 600, jti, cnf: None })
+        .unwrap()
 }
 
 /// `text` with one character replaced by another.

@@ -99,6 +99,7 @@ fn a_standalone_token_is_the_same_bytes_as_the_originals() {
         iat: time("iat"),
         exp: time("exp"),
         jti: text("jti"),
+        cnf: None,
     };
 
     let ours = standalone::generate(&secret, &claims).unwrap();
