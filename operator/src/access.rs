@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod departures;
+pub mod identity;
 pub mod judge;
 pub mod table;
 

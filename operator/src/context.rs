@@ -22,6 +22,7 @@ use crate::{
     cert_manager::Certificate,
     events::Events,
     fleet::book::FleetBook,
+    keys::cluster_issuer::ClusterIssuer,
     metrics::Metrics,
     runtime::triggers::TriggerSet,
 };
@@ -38,6 +39,8 @@ pub struct Context {
     pub stores: Stores,
     /// What the proxy pods report, and what they should.
     pub fleet: Arc<FleetBook>,
+    /// The issuer of the cluster's service accounts.
+    pub cluster_issuer: Arc<ClusterIssuer>,
     /// Deletions of ProxyTokens that were seen.
     pub departures: Departures,
     /// Events on transitions.

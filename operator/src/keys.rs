@@ -3,6 +3,7 @@
 //! - [`signing`]: one Secret per LlmProxy with the keys that sign its tokens.
 //! - [`fleet_ca`]: the CA of the fleet ports, and the operator's own identity.
 //! - [`fleet_identity`]: the identity of one proxy's fleet port.
+//! - [`cluster_issuer`]: no key of ours, but the public keys of the cluster's service accounts.
 //! - [`sweep`]: removes what belongs to LlmProxies that are gone.
 //!
 //! Generated keys are created, or replaced by naming the version that was read. They are never applied by force: of two
@@ -19,6 +20,7 @@ use crate::{
     keys::{fleet_identity::FleetIdentity, signing::Signing},
 };
 
+pub mod cluster_issuer;
 pub mod fleet_ca;
 pub mod fleet_identity;
 pub mod own_secret;

@@ -20,6 +20,7 @@ pub mod build;
 pub mod dereference;
 pub mod endpoint;
 pub mod gather;
+pub mod issuers;
 pub mod report;
 pub mod sight;
 pub mod validate;

@@ -27,6 +27,19 @@ pub const ALLOW_SHRINK_ANNOTATION: &str = "vibectl.dev/allow-access-table-shrink
 
 /// On an LlmProxy: the fingerprint of a CA that must not be trusted any longer. It goes at once, without overlap.
 pub const DISTRUST_CA_ANNOTATION: &str = "vibectl.dev/distrust-ca";
+/// On a ProxyToken: a moment (RFC 3339); credentials issued before it are refused, as with `spec.revokedBefore`.
+pub const REVOKED_BEFORE_ANNOTATION: &str = "vibectl.dev/revoked-before";
+/// On an LlmProxy: the kid of a signing key that is trusted no more. Every token that it signed is refused.
+pub const REVOKE_KEY_ANNOTATION: &str = "vibectl.dev/revoke-key";
+
+/// What the list of issuers calls the cluster's own, which issues the tokens of service accounts.
+pub const CLUSTER_ISSUER: &str = "kubernetes";
+
+/// The audience that tokens of service accounts must be for. Readable, so that it can be written into a pod before the
+/// proxy exists; no other proxy has the same, and no API server accepts it.
+pub fn audience_for_service_accounts(namespace: &str, proxy: &str) -> String {
+    format!("vibectl.dev/{namespace}/{proxy}")
+}
 
 /// On Secrets in the operator's namespace: `namespace/name` of the LlmProxy.
 pub const PROXY_ANNOTATION: &str = "vibectl.dev/proxy";

@@ -81,10 +81,28 @@ pub async fn reconcile(token: Arc<ProxyToken>, context: Arc<Context>) -> Result<
 async fn step(context: &Context, token: &ProxyToken) -> Result<Done, Error> {
     let found = dereference::dereference(context, token)?;
     match validate::validate(token, &found) {
-        Verdict::Granted(accepted) => issue(context, token, &found, &accepted).await,
+        Verdict::Granted(accepted) if accepted.issued => issue(context, token, &found, &accepted).await,
+        Verdict::Granted(accepted) => recognize(context, token, &found, &accepted).await,
         Verdict::Refused(refused) => report::write(context, token, &found, &Story::refused(refused)).await,
         Verdict::Unreadable => Ok(Done::unchanged()),
     }
+}
+
+/// Lets the identity in that is named: its row is all that it needs, and a Secret of earlier times goes.
+async fn recognize(
+    context: &Context,
+    token: &ProxyToken,
+    found: &Found,
+    accepted: &Accepted,
+) -> Result<Done, Error> {
+    let removed = apply::remove(context, token).await?;
+    let settled = found.recognizes(context, token);
+    let story = Story::recognized(token, accepted, settled);
+    let mut done = report::write(context, token, found, &story).await?;
+    if removed {
+        done.outcome = Outcome::Changed;
+    }
+    Ok(if settled { done } else { done.again_after(SOON) })
 }
 
 /// Sees to it that the Secret holds a credential that is good.

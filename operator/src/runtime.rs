@@ -27,7 +27,7 @@ use crate::{
     context::{Context, Settings, Stores, Triggers},
     events::Events,
     fleet::{book::FleetBook, poller},
-    keys::sweep::sweep,
+    keys::{cluster_issuer, sweep::sweep},
     lease::{Elector, LeaseError, candidate::Timing},
     llm_proxy,
     metrics::{Kind, Metrics},
@@ -190,6 +190,7 @@ fn start_work(context: &Arc<Context>, gone: Arc<Notify>, stop: &CancellationToke
     tasks.spawn("proxytoken controller", tokens.run(other, stop.clone(), proxy_token::reconcile));
     tasks.spawn("fleet poller", poller::run(Arc::clone(context), stop.clone()));
     tasks.spawn("sweeper", sweep_until(Arc::clone(context), gone, stop.clone()));
+    tasks.spawn("cluster issuer", cluster_issuer::watch(Arc::clone(context), stop.clone()));
     tasks.spawn("expiry gauges", expiry::watch(Arc::clone(context), stop.clone()));
     tasks
 }
@@ -204,6 +205,7 @@ fn context(args: &Args, clients: &Clients, stores: Stores) -> Arc<Context> {
         },
         stores,
         fleet: Arc::new(FleetBook::default()),
+        cluster_issuer: Arc::default(),
         departures: Departures::default(),
         events: Events::new(clients.calls.clone(), &args.identity),
         metrics: Arc::new(Metrics::default()),

@@ -2,12 +2,25 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeMap;
+
 use kube::{
     CustomResourceExt,
     core::cel::{Validator, apply_defaults},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use vibectl_operator::api::{LlmProxy, ProxyToken};
+
+/// A real API server is asked the same.
+const REFUSED: &str = include_str!("refused.yaml");
+
+#[derive(Deserialize)]
+struct Case {
+    spec: Value,
+    /// Words of the refusal.
+    says: String,
+}
 
 /// The object as the API server sees it when it evaluates rules: as written, with defaults.
 fn object<K: CustomResourceExt>(name: &str, spec: &Value) -> Value {
@@ -101,88 +114,17 @@ fn no_choice_of_tls_has_defaults() {
 }
 
 #[test]
-fn every_mistake_in_an_llm_proxy_is_named() {
-    let openai = |url: &str| json!([{"name": "p", "openai": {"baseUrl": url}}]);
-    let models = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
-    let with_url = |url: &str| json!({"providers": openai(url), "models": models});
-    let cases = [
-        (
-            json!({"providers": [{"name": "p"}], "models": models}),
-            "provider needs exactly one of echo, openai",
-        ),
-        (
-            json!({"providers": [{"name": "p", "echo": {}, "openai": {"baseUrl": "http://x"}}], "models": models}),
-            "provider needs exactly one of echo, openai",
-        ),
-        (with_url("ftp://x/v1"), "baseUrl must be an http or https URL"),
-        (with_url("x"), "baseUrl must be an http or https URL"),
-        (with_url("https://me:secret@x/v1"), "baseUrl must not contain user information"),
-        (with_url("https://x/v1?key=1"), "baseUrl must not contain a query"),
-        (json!({"tls": {}}), "tls needs exactly one of plaintext"),
-        (json!({"tls": {"plaintext": {}, "secret": {"name": "x"}}}), "tls needs exactly one of plaintext"),
-        (json!({"providers": openai("http://x")}), "spec.providers and spec.models belong together"),
-        (json!({"models": models}), "spec.providers and spec.models belong together"),
-        (
-            json!({"providers": openai("http://x"), "models": [{"name": "m", "routes": [{"provider": "q", "model": "x"}]}]}),
-            "spec.models[].routes[].provider must name one of spec.providers",
-        ),
-        (json!({"defaultModel": "m"}), "spec.defaultModel must be the name or an alias"),
-        (
-            json!({"defaultModel": "z", "providers": openai("http://x"), "models": models}),
-            "spec.defaultModel must be the name or an alias",
-        ),
-        (
-            json!({"access": {"allowedNamespaces": {"from": "Selector"}}}),
-            "allowedNamespaces.selector is needed with from: Selector",
-        ),
-        (
-            json!({"access": {"allowedNamespaces": {"from": "All", "selector": {}}}}),
-            "allowedNamespaces.selector is needed with from: Selector",
-        ),
-        (cert_manager(json!({"renewBefore": "3000h"})), "certManager.renewBefore must be shorter"),
-        (
-            cert_manager(json!({"duration": "1h", "renewBefore": "1h"})),
-            "certManager.renewBefore must be shorter",
-        ),
-        (cert_manager(json!({"duration": "59m"})), "certManager.duration must be between 1h"),
-        (cert_manager(json!({"renewBefore": "4m"})), "certManager.renewBefore must be between 5m"),
-        (cert_manager(json!({"serviceNames": false})), "spec.hosts needs a name that is no wildcard"),
-        (
-            json!({"tls": {"privateCa": {"validity": "100h"}}}),
-            "privateCa.validity (8760h when left out) must be at least five times",
-        ),
-        (
-            json!({"tls": {"privateCa": {"validity": "30m", "clientRefresh": "1s"}}}),
-            "privateCa.validity must be between 1h",
-        ),
-        (
-            json!({"tls": {"privateCa": {"clientRefresh": "0s"}}}),
-            "privateCa.clientRefresh must be between 1s",
-        ),
-        (
-            json!({"tls": {"privateCa": {"validity": "8760h", "secret": {"name": "x"}}}}),
-            "privateCa.validity is of a CA that the operator makes",
-        ),
-        (
-            json!({"tls": {"selfSigned": {"validity": "24h"}}}),
-            "must be at least five times selfSigned.clientRefresh",
-        ),
-        (
-            json!({"tls": {"selfSigned": {"clientRefresh": "721h"}}}),
-            "selfSigned.clientRefresh must be between 1s",
-        ),
-        (json!({"access": {"ceilings": {"ttl": "59s"}}}), "ceilings.ttl must be between 1m"),
-        (json!({"access": {"keys": {"rotateEvery": "59m"}}}), "keys.rotateEvery must be between 1h"),
-        (json!({"limits": {"requestTimeout": "500ms"}}), "requestTimeout must be between 1s"),
-        (
-            json!({"service": {"annotations": {"vibectl.dev/applied": "x"}}}),
-            "service.annotations must not begin with vibectl.dev/",
-        ),
-    ];
-    for (spec, expected) in cases {
-        let found = proxy(&spec);
+fn every_mistake_is_named() {
+    let cases: BTreeMap<String, Vec<Case>> = serde_saphyr::from_str(REFUSED).unwrap();
+    let judge = |kind: &str, spec: &Value| if kind == "LlmProxy" { proxy(spec) } else { token(spec) };
+    assert_eq!(cases.keys().collect::<Vec<_>>(), ["LlmProxy", "ProxyToken"]);
 
-        assert!(found.contains(expected), "{spec}: {found:?}");
+    for (kind, Case { spec, says }) in
+        cases.iter().flat_map(|(kind, all)| all.iter().map(move |case| (kind, case)))
+    {
+        let found = judge(kind, spec);
+
+        assert!(found.contains(says), "{kind} {spec}: {found:?}");
     }
 }
 
@@ -192,26 +134,6 @@ fn a_name_that_cannot_be_a_service_is_refused() {
         let found = refusal::<LlmProxy>(&object::<LlmProxy>(&name, &json!({})), None);
 
         assert!(found.contains("metadata.name must be a DNS label"), "{name}: {found:?}");
-    }
-}
-
-#[test]
-fn every_mistake_in_a_proxy_token_is_named() {
-    let with = |field: &str, value: Value| json!({"proxyRef": {"name": "team"}, field: value});
-    let cases = [
-        (with("ttl", json!("59s")), "ttl must be between 1m and 87600h"),
-        (with("ttl", json!("99999h")), "ttl must be between 1m and 87600h"),
-        (with("identity", json!({})), "identity needs exactly one of issued, serviceAccount, oidc"),
-        (
-            with("identity", json!({"issued": {}, "oidc": {}})),
-            "identity needs exactly one of issued, serviceAccount, oidc",
-        ),
-        (with("limits", json!({"requestTimeout": "25h"})), "requestTimeout must be between 1s and 24h"),
-    ];
-    for (spec, expected) in cases {
-        let found = token(&spec);
-
-        assert!(found.contains(expected), "{spec}: {found:?}");
     }
 }
 

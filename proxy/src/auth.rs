@@ -1,8 +1,11 @@
-//! Who may call: a credential in, a [`Caller`] or a refusal out.
+//! Who may call: a credential in, a [`Principal`] or a refusal out.
 //!
 //! Every refusal reads the same to the caller. The cause is in the log, the access log and the metric.
 
 mod bearer;
+mod foreign;
+mod named;
+pub mod principal;
 pub mod secret;
 mod standalone;
 pub mod table;
@@ -16,17 +19,20 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::watch;
 use tonic::Code;
 use vibectl_config::{Access, Config, Jwt};
 use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
 
 use crate::auth::bearer::API_KEY;
+use crate::auth::foreign::Refresh;
+use crate::auth::principal::{Credential, Principal};
 use crate::auth::secret::NoSecret;
 use crate::auth::standalone::Standalone;
 use crate::auth::table::{Accepted, AccessState};
-use crate::caller::Caller;
 use crate::listener::tls::ClientCertificate;
+use crate::metrics::family::Family;
 use crate::parts::Files;
 use crate::service::access_log::Entry;
 use crate::service::reply::{Protocol, Refusal};
@@ -45,16 +51,20 @@ const UNAVAILABLE: Refusal = Refusal {
 };
 
 /// How callers are known. Until told otherwise nobody is let in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Auth {
     mode: ArcSwap<Mode>,
+    /// How often keys of other issuers were asked for.
+    fetches: Arc<Family<1>>,
+    /// Told whenever somebody who was let in may not be any more.
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
 enum Mode {
     #[default]
     Closed,
-    Open(Arc<Caller>),
+    Open(Principal),
     Standalone(Box<Standalone>),
     Table(AccessState),
 }
@@ -81,13 +91,27 @@ enum Cause {
 }
 
 /// A refusal, and whose credential it was where that is proven.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Denied {
     cause: Cause,
     subject: Option<String>,
+    /// What may be waited for before asking once more.
+    refresh: Option<Refresh>,
+}
+
+/// What a request shows of its caller.
+struct Shown<'a> {
+    headers: &'a HeaderMap,
+    client: Option<ClientCertificate>,
+    protocol: Protocol,
 }
 
 impl Auth {
+    /// Lets nobody in. Counts in `fetches` how often keys of other issuers are asked for.
+    pub fn new(fetches: &Arc<Family<1>>) -> Self {
+        Self { mode: ArcSwap::default(), fetches: Arc::clone(fetches), changes: watch::Sender::default() }
+    }
+
     /// Puts in force what the config asks for. With an access table that is nothing yet: its files come by `reload`.
     /// `insecure` is true for the command that serves without TLS on purpose.
     pub fn start(&self, config: &Config, insecure: bool) -> Result<(), NoSecret> {
@@ -109,7 +133,7 @@ impl Auth {
 
     /// Lets everybody in, as the one anonymous caller.
     pub fn open(&self) {
-        self.put(Mode::Open(Arc::new(Caller::anonymous())));
+        self.put(Mode::Open(Principal::anonymous()));
     }
 
     /// Lets in who has a token of this issuer, signed with the shared secret.
@@ -121,7 +145,7 @@ impl Auth {
     pub fn require_row(&self, access: &Access, files: &Files) -> Accepted {
         let mode = self.mode.load_full();
         let last = if let Mode::Table(state) = mode.as_ref() { Some(state) } else { None };
-        let (state, accepted) = AccessState::load(access, files, last);
+        let (state, accepted) = AccessState::load(access, files, last, &self.fetches);
         self.put(Mode::Table(state));
         accepted
     }
@@ -144,41 +168,66 @@ impl Auth {
         }
     }
 
-    fn put(&self, mode: Mode) {
-        self.mode.store(Arc::new(mode));
+    /// Marked whenever [`Self::still_accepts`] may say something else than before.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
-    fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        client: Option<ClientCertificate>,
-        protocol: Protocol,
-        now: i64,
-    ) -> Result<Arc<Caller>, Denied> {
+    /// Whether a credential that was let in would be again, its end in time aside: a call that began in time may finish.
+    pub fn still_accepts(&self, credential: &Credential) -> bool {
+        match (self.mode.load().as_ref(), credential) {
+            (Mode::Table(state), Credential::Issued(verified)) => state.still_accepts(verified),
+            (Mode::Table(state), Credential::Foreign(identity, issued_at)) => {
+                state.still_accepts_foreign(identity, *issued_at)
+            }
+            (Mode::Standalone(standalone), Credential::Alone(verified)) => standalone.still_accepts(verified),
+            (Mode::Open(_), _) => true,
+            _ => false,
+        }
+    }
+
+    fn put(&self, mode: Mode) {
+        self.mode.store(Arc::new(mode));
+        self.changes.send_replace(());
+    }
+
+    /// A token of another issuer may name a key that is newer than what is known here: then the issuer is asked, and
+    /// the token judged once more.
+    async fn admitted(&self, shown: &Shown<'_>) -> Result<Principal, Denied> {
+        let first = self.authenticate(shown, unix_now());
+        match &first {
+            Err(Denied { refresh: Some(refresh), .. }) if refresh.happened().await => {
+                self.authenticate(shown, unix_now())
+            }
+            _ => first,
+        }
+    }
+
+    fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Principal, Denied> {
+        let token = || bearer::credential(shown.headers, shown.protocol);
         match self.mode.load().as_ref() {
             Mode::Closed => Err(Cause::Unavailable.into()),
-            Mode::Open(caller) => Ok(Arc::clone(caller)),
-            Mode::Standalone(standalone) => {
-                standalone.caller(bearer::credential(headers, protocol)?, client, now)
-            }
-            Mode::Table(state) => state.caller(bearer::credential(headers, protocol)?, now),
+            Mode::Open(principal) => Ok(principal.clone()),
+            Mode::Standalone(standalone) => standalone.principal(token()?, shown.client, now),
+            Mode::Table(state) => state.principal(token()?, now),
         }
     }
 }
 
-/// The layer: puts `Arc<Caller>` into the extensions of the request, or answers in its stead.
+/// The layer: puts a [`Principal`] into the extensions of the request, or answers in its stead.
 pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
     let entry = Entry::of(request.extensions());
     let client = request.extensions().get::<ClientCertificate>().copied();
-    match shared.auth.authenticate(request.headers(), client, protocol, unix_now()) {
-        Ok(caller) => {
+    let shown = Shown { headers: request.headers(), client, protocol };
+    match shared.auth.admitted(&shown).await {
+        Ok(principal) => {
             shared.metrics.auth.with(["accepted"]).add(1);
-            entry.subject(&caller.subject);
+            entry.subject(&principal.caller.subject);
             // Nothing below needs them, so nothing below can pass them on or log them.
             request.headers_mut().remove(AUTHORIZATION);
             request.headers_mut().remove(API_KEY);
-            request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(principal);
             next.run(request).await
         }
         Err(denied) => {
@@ -205,7 +254,7 @@ impl Denied {
 
 impl From<Cause> for Denied {
     fn from(cause: Cause) -> Self {
-        Self { cause, subject: None }
+        Self { cause, subject: None, refresh: None }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod settlement;
+mod standing;
 mod stream;
 
 use std::{
@@ -16,8 +17,9 @@ use std::{
 use vibectl_token::table::Scope;
 
 pub use self::stream::{CallStream, Event};
-use self::{attempt::first_good, settlement::Settlement};
+use self::{attempt::first_good, settlement::Settlement, standing::Standing};
 use crate::{
+    auth::principal::Principal,
     caller::Caller,
     error::CallError,
     limits::Demand,
@@ -96,19 +98,26 @@ pub async fn execute(
 }
 
 /// The answer to a call as it comes. Ready with the first piece of it, so that a failure before is an error here.
+///
+/// It ends with an error when the credential of the principal is revoked: a stream may last for an hour.
 pub async fn stream(
     shared: &Arc<Shared>,
-    caller: &Arc<Caller>,
+    principal: &Principal,
     request: CallRequest,
 ) -> Result<CallStream, CallError> {
-    let mut begun = begin(shared, caller, &request, true)?;
+    let mut begun = begin(shared, &principal.caller, &request, true)?;
+    let mut standing = Standing::new(shared, principal);
     let CallRequest { prompt, .. } = request;
     let ask = |target: Arc<Target>| {
         let prompt = &prompt;
         async move { stream::open(&target, prompt).await }
     };
-    let (target, opened) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
-    Ok(CallStream::new(opened, target, prompt.schema, begun))
+    let (target, opened) = tokio::select! {
+        biased;
+        opened = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask) => opened?,
+        () = standing.lost() => return Err(CallError::Revoked),
+    };
+    Ok(CallStream::new(opened, target, prompt.schema, begun, standing))
 }
 
 /// A call that was let through.

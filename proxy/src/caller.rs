@@ -1,4 +1,4 @@
-//! Who calls: the result of authentication, carried as `Arc<Caller>` in the extensions of every request behind `auth`.
+//! Who calls: what everything behind authentication knows of a caller.
 
 use std::sync::Arc;
 

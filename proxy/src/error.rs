@@ -22,6 +22,9 @@ pub enum CallError {
     /// The credential does not allow this kind of call.
     #[error("this token may not do that")]
     NotAllowed,
+    /// The credential was taken back while its call was running.
+    #[error("this token was revoked while its call was running")]
+    Revoked,
     /// The request makes no sense.
     #[error("{message}")]
     Invalid {
@@ -91,6 +94,7 @@ impl CallError {
     pub fn told(&self) -> Told {
         let (grpc, http, kind, code) = match self {
             Self::NotAllowed => (Grpc::Status(Code::PermissionDenied), 403, INVALID, Some("not_allowed")),
+            Self::Revoked => (Grpc::Status(Code::PermissionDenied), 403, INVALID, Some("token_revoked")),
             Self::Invalid { .. } => (Grpc::Status(Code::InvalidArgument), 400, INVALID, None),
             Self::Limited(Refused { kind: LimitKind::Input, .. }) => {
                 (EXHAUSTED, 413, INVALID, Some("string_above_max_length"))

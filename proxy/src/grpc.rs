@@ -18,8 +18,8 @@ use vibectl_proto::llm_proxy::{
 use vibectl_token::table::Scope;
 
 use crate::{
+    auth::principal::Principal,
     call,
-    caller::Caller,
     error::CallError,
     service::{access_log::Entry, deadline::Deadline, request_id::RequestId},
     state::Shared,
@@ -33,7 +33,7 @@ pub struct Proxy {
 
 /// What the layers above know about a request.
 struct Context {
-    caller: Arc<Caller>,
+    principal: Principal,
     entry: Arc<Entry>,
     request_id: Option<RequestId>,
     deadline: Option<Instant>,
@@ -52,7 +52,7 @@ impl VibectlLlmProxy for Proxy {
         let request = request.into_inner();
         let request_id = context.id_of(&request);
         let answered = match wire::call_request(request, context.deadline) {
-            Ok(request) => call::execute(&self.shared, &context.caller, request).await,
+            Ok(request) => call::execute(&self.shared, &context.principal.caller, request).await,
             Err(error) => Err(error),
         };
         match &answered {
@@ -72,7 +72,7 @@ impl VibectlLlmProxy for Proxy {
         let request = request.into_inner();
         let request_id = context.id_of(&request);
         let opened = match wire::call_request(request, context.deadline) {
-            Ok(request) => call::stream(&self.shared, &context.caller, request).await,
+            Ok(request) => call::stream(&self.shared, &context.principal, request).await,
             Err(error) => Err(error),
         };
         let entry = context.entry;
@@ -100,12 +100,13 @@ impl VibectlLlmProxy for Proxy {
         request: Request<GetServerInfoRequest>,
     ) -> Result<Response<GetServerInfoResponse>, Status> {
         let context = Context::of(&request)?;
-        if !context.caller.scopes.contains(Scope::Models) {
+        let caller = &context.principal.caller;
+        if !caller.scopes.contains(Scope::Models) {
             context.entry.outcome(CallError::NotAllowed.label());
             return Err(wire::status(&CallError::NotAllowed));
         }
-        let limits = self.shared.limits_of(&context.caller).smallest();
-        Ok(Response::new(info::server_info(&self.shared.active.load().router, &context.caller, &limits)))
+        let limits = self.shared.limits_of(caller).smallest();
+        Ok(Response::new(info::server_info(&self.shared.active.load().router, caller, &limits)))
     }
 }
 
@@ -113,9 +114,9 @@ impl Context {
     /// Without a caller nothing is answered: that would be a way around authentication.
     fn of<T>(request: &Request<T>) -> Result<Self, Status> {
         let extensions = request.extensions();
-        let caller = extensions.get::<Arc<Caller>>().cloned();
+        let principal = extensions.get::<Principal>().cloned();
         Ok(Self {
-            caller: caller.ok_or_else(|| Status::unauthenticated("no caller"))?,
+            principal: principal.ok_or_else(|| Status::unauthenticated("no caller"))?,
             entry: extensions.get().cloned().unwrap_or_default(),
             request_id: extensions.get().cloned(),
             deadline: extensions.get().map(|Deadline(deadline)| *deadline),

@@ -8,6 +8,7 @@
 pub mod family;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crate::metrics::family::{Family, Gauge, Histogram};
 
@@ -32,6 +33,8 @@ pub struct Metrics {
     pub connections_refused: Family<2>,
     /// Requests by what became of their credential.
     pub auth: Family<1>,
+    /// Requests for the keys of other issuers, by outcome.
+    pub key_fetches: Arc<Family<1>>,
     /// Changes of mounted parts, by part and outcome.
     pub reloads: Family<2>,
     /// 1 for each part whose newest content was refused.
@@ -76,6 +79,11 @@ impl Default for Metrics {
                 "Requests by what became of their credential.",
                 ["result"],
             ),
+            key_fetches: Arc::new(Family::counter(
+                "vibectl_key_fetches_total",
+                "Requests for the keys of other issuers.",
+                ["outcome"],
+            )),
             reloads: Family::counter(
                 "vibectl_reloads_total",
                 "Changes of mounted parts, put in force or rejected.",
@@ -121,6 +129,7 @@ impl Metrics {
             connections,
             connections_refused,
             auth,
+            key_fetches,
             reloads,
             part_rejected,
             certificate_expiry,
@@ -135,7 +144,7 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
-             {auth}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{panics}{build_info}"
+             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{panics}{build_info}"
         );
         text
     }

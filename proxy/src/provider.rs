@@ -5,7 +5,7 @@
 //! call.
 
 pub mod address;
-mod client;
+pub(crate) mod client;
 mod echo;
 mod error;
 pub mod openai;

@@ -71,12 +71,13 @@ pub struct Shared {
 impl Shared {
     /// The state of a process that starts with this config.
     pub fn new(active: Active, parts: Parts) -> Self {
+        let metrics = Metrics::default();
         Self {
             active: ArcSwap::from_pointee(active),
-            auth: Auth::default(),
+            auth: Auth::new(&metrics.key_fetches),
             usage: UsageBook::default(),
             limiter: Limiter::new(Instant::now()),
-            metrics: Metrics::default(),
+            metrics,
             tls: SetOnce::new(),
             parts,
             health: Health::default(),

@@ -13,8 +13,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 use vibectl_config::{Access, Config, mount};
-use vibectl_server::auth;
-use vibectl_server::caller::Caller;
+use vibectl_server::auth::{self, principal::Principal};
 use vibectl_server::parts::{Files, Parts};
 use vibectl_server::provider::sources::Sources;
 use vibectl_server::reload::{Reloader, Started};
@@ -26,6 +25,9 @@ use vibectl_token::table::{Row, Scope, encode_shards, shard_of};
 use vibectl_token::{
     Algorithm, Claims, KeySet, Limits, SigningKey, Token, audience_of, issuer_of, mint, standalone,
 };
+
+#[path = "authentication/foreign.rs"]
+mod foreign;
 
 const PROXY: &str = "0a5e9b7c";
 
@@ -42,6 +44,8 @@ fn row(uid: &str) -> Row {
         scopes: vec![Scope::Execute],
         limits: Limits { max_concurrent_requests: Some(4), ..Limits::default() },
         min_iat: 0,
+        issued: true,
+        identities: Vec::new(),
     }
 }
 
@@ -107,7 +111,7 @@ impl Cluster {
 
 /// Asks a service of one route that tells who calls and which headers it sees.
 async fn ask(shared: &Arc<Shared>, headers: &[(&str, &str)]) -> Response {
-    let tell = |Extension(caller): Extension<Arc<Caller>>, headers: HeaderMap| async move {
+    let tell = |Extension(Principal { caller, .. }): Extension<Principal>, headers: HeaderMap| async move {
         format!("{} {:?}", caller.uid, headers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>())
     };
     let router = Router::new().fallback(tell).layer(from_fn_with_state(Arc::clone(shared), auth::apply));

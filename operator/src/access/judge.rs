@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{
     ResourceExt,
@@ -12,10 +13,14 @@ use vibectl_token::{
     table::{Row, Scope},
 };
 
-use crate::api::{
-    LlmProxy, ProxyToken,
-    access::{Ceilings, FromNamespaces},
-    limits,
+use crate::{
+    access::identity,
+    api::{
+        LlmProxy, ProxyToken,
+        access::{self, Ceilings, FromNamespaces},
+        limits,
+    },
+    names::{CLUSTER_ISSUER, REVOKED_BEFORE_ANNOTATION},
 };
 
 /// Name of the embedded echo provider's model, and its alias: what a proxy without models has.
@@ -29,8 +34,12 @@ pub enum Refusal {
     NotAllowed,
     /// Its author suspended it.
     Suspended,
-    /// It asks for an identity that this version does not have.
-    IdentityNotAvailable,
+    /// Its identity is of an issuer that the proxy does not have.
+    IssuerNotFound,
+    /// Another ProxyToken of the proxy names the same identity, and comes first.
+    IdentityTaken,
+    /// None of its scopes is within the proxy's ceilings.
+    NoScopeLeft,
     /// None of its models is within the proxy's ceilings.
     NoModelLeft,
     /// It has no UID or namespace: it did not come from an API server.
@@ -59,9 +68,12 @@ pub fn judge(
     if !allows(proxy, &namespace, labels) {
         return Err(Refusal::NotAllowed);
     }
-    let identity = token.spec.identity.as_ref();
-    if identity.is_some_and(|identity| identity.issued.is_none()) {
-        return Err(Refusal::IdentityNotAvailable);
+    let identity = identity::of(token);
+    let known = |name: &str| {
+        name == CLUSTER_ISSUER || proxy.spec.access.issuers.iter().any(|issuer| issuer.name == name)
+    };
+    if identity.as_ref().is_some_and(|identity| !known(&identity.issuer)) {
+        return Err(Refusal::IssuerNotFound);
     }
     if token.spec.suspended {
         return Err(Refusal::Suspended);
@@ -70,8 +82,13 @@ pub fn judge(
     let models = models(proxy, token, &ceilings)?;
     let asked = to_limits(token.spec.limits.as_ref());
     let limits = asked.smallest(&to_limits(ceilings.limits.as_ref()));
+    let scopes: Vec<_> = token.spec.scopes.iter().filter(|scope| ceilings.scopes.contains(scope)).collect();
+    if scopes.is_empty() {
+        return Err(Refusal::NoScopeLeft);
+    }
     let cut = [
         ("spec.models", models.cut),
+        ("spec.scopes", scopes.len() < token.spec.scopes.len()),
         ("spec.limits", cuts(&asked, &limits)),
         ("spec.ttl", ceilings.ttl.is_some_and(|ttl| token.spec.ttl > ttl)),
     ];
@@ -81,9 +98,11 @@ pub fn judge(
         subject: format!("{namespace}/{}", token.name_any()),
         namespace,
         models: models.allowed,
-        scopes: vec![Scope::Execute, Scope::Models],
+        scopes: row_scopes(&scopes),
         limits,
         min_iat: min_iat(token),
+        issued: identity.is_none(),
+        identities: identity.into_iter().collect(),
     };
     let ttl = i64::try_from(ttl.as_secs_ceil()).unwrap_or(i64::MAX);
     Ok(Granted { row, ttl, cut: cut.into_iter().filter(|(_, was)| *was).map(|(field, _)| field).collect() })
@@ -104,11 +123,24 @@ pub fn allows(proxy: &LlmProxy, namespace: &str, labels: Option<&BTreeMap<String
     }
 }
 
-/// The second before which credentials of this ProxyToken are refused. A part of a second counts as a whole one, so
-/// that nothing issued before the moment slips through.
+/// The second before which credentials of this ProxyToken are refused: the later one of `spec.revokedBefore` and the
+/// annotation. A part of a second counts as a whole one, so that nothing issued before the moment slips through.
 pub fn min_iat(token: &ProxyToken) -> i64 {
-    let Some(moment) = token.spec.revoked_before.as_ref() else { return 0 };
-    moment.0.as_second() + i64::from(moment.0.subsec_nanosecond() > 0)
+    let annotation = token.annotations().get(REVOKED_BEFORE_ANNOTATION);
+    let annotation = annotation.and_then(|moment| moment.parse::<Timestamp>().ok());
+    let moments = [token.spec.revoked_before.as_ref().map(|moment| moment.0), annotation];
+    let moment = moments.into_iter().flatten().max();
+    moment.map_or(0, |moment| moment.as_second() + i64::from(moment.subsec_nanosecond() > 0))
+}
+
+/// In the order of the table, each once.
+fn row_scopes(scopes: &[&access::Scope]) -> Vec<Scope> {
+    let scopes = scopes.iter().map(|scope| match scope {
+        access::Scope::Execute => Scope::Execute,
+        access::Scope::Models => Scope::Models,
+        access::Scope::Admin => Scope::Admin,
+    });
+    scopes.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// A selector that cannot be read selects nothing.
@@ -250,14 +282,62 @@ mod tests {
     }
 
     #[test]
-    fn suspended_and_unavailable_identities_have_no_row() {
+    fn suspended_and_unknown_identities_have_no_row() {
         let proxy = proxy(json!({}));
 
         let suspended = judge(&proxy, &token("ai", json!({"suspended": true})), None);
-        let account = judge(&proxy, &token("ai", json!({"identity": {"serviceAccount": {}}})), None);
+        let oidc = json!({"identity": {"oidc": {"issuer": "corp", "value": "alice"}}});
+        let unknown = judge(&proxy, &token("ai", oidc), None);
 
         assert_eq!(suspended, Err(Refusal::Suspended));
-        assert_eq!(account, Err(Refusal::IdentityNotAvailable));
+        assert_eq!(unknown, Err(Refusal::IssuerNotFound));
+    }
+
+    #[test]
+    fn an_identity_has_a_row_of_its_own_and_no_issued_credential() {
+        let proxy = proxy(json!({"access": {"issuers": [
+            {"name": "corp", "issuer": "https://corp", "audiences": ["llm"]},
+        ]}}));
+        let granted = |identity: serde_json::Value| {
+            judge(&proxy, &token("ai", json!({"identity": identity})), None).unwrap().row
+        };
+
+        let account = granted(json!({"serviceAccount": {"name": "builder"}}));
+        let oidc = granted(json!({"oidc": {"issuer": "corp", "claim": "groups", "value": "dev"}}));
+        let issued = granted(json!({"issued": {}}));
+
+        assert_eq!(account.identities[0].value, "system:serviceaccount:ai:builder");
+        assert_eq!((account.identities[0].issuer.as_str(), account.issued), ("kubernetes", false));
+        assert_eq!((oidc.identities[0].claim.as_str(), oidc.issued), ("groups", false));
+        assert!(issued.identities.is_empty() && issued.issued);
+    }
+
+    #[test]
+    fn admin_has_to_be_allowed_by_the_proxys_owner() {
+        let wants = token("ai", json!({"scopes": ["admin", "models"]}));
+        let only_admin = token("ai", json!({"scopes": ["admin"]}));
+        let generous = proxy(json!({"access": {"ceilings": {"scopes": ["execute", "models", "admin"]}}}));
+
+        let cut = judge(&proxy(json!({})), &wants, None).unwrap();
+        let given = judge(&generous, &wants, None).unwrap();
+
+        assert_eq!((cut.row.scopes, cut.cut), (vec![Scope::Models], vec!["spec.scopes"]));
+        assert_eq!((given.row.scopes, given.cut), (vec![Scope::Models, Scope::Admin], vec![]));
+        assert_eq!(judge(&proxy(json!({})), &only_admin, None), Err(Refusal::NoScopeLeft));
+    }
+
+    #[test]
+    fn the_annotation_revokes_like_the_field_and_the_later_one_counts() {
+        let mut token = token("ai", json!({"revokedBefore": "2026-01-01T00:00:00Z"}));
+        let mut annotate = |moment: &str| {
+            token.annotations_mut().insert(REVOKED_BEFORE_ANNOTATION.to_owned(), moment.to_owned());
+            min_iat(&token)
+        };
+
+        assert_eq!(annotate("2025-01-01T00:00:00Z"), 1_767_225_600);
+        assert_eq!(annotate("2026-01-01T01:00:00+01:00"), 1_767_225_600);
+        assert_eq!(annotate("2026-01-01T00:01:00Z"), 1_767_225_660);
+        assert_eq!(annotate("now"), 1_767_225_600, "what is no moment revokes nothing");
     }
 
     #[test]

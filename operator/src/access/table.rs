@@ -8,7 +8,10 @@ use std::{
 use kube::ResourceExt;
 use vibectl_token::table::{EncodeError, Row, SHARDS, encode_shards};
 
-use super::judge::{allows, judge};
+use super::{
+    identity,
+    judge::{allows, judge},
+};
 use crate::{
     api::{LlmProxy, ProxyToken},
     context::cache::Gaps,
@@ -86,11 +89,18 @@ impl Table {
 pub fn build(proxy: &LlmProxy, tokens: &Tokens<'_>) -> Result<Table, EncodeError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut lives = Lives::default();
+    let holders = identity::holders(proxy, tokens.present, tokens.labels);
     for token in tokens.present {
         let labels = (tokens.labels)(&token.namespace().unwrap_or_default());
         lives.last_end = lives.last_end.max(last_end(token));
         if let Ok(granted) = judge(proxy, token, labels.as_ref()) {
-            lives.longest = lives.longest.max(granted.ttl);
+            let has = |identity| holders.get(identity) == Some(&granted.row.uid);
+            if !granted.row.identities.iter().all(has) {
+                continue;
+            }
+            if granted.row.issued {
+                lives.longest = lives.longest.max(granted.ttl);
+            }
             rows.insert(granted.row.uid.clone(), granted.row);
         }
     }

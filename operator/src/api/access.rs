@@ -20,6 +20,39 @@ pub struct Access {
     /// The keys that sign tokens.
     #[serde(default)]
     pub keys: SigningKeys,
+    /// OpenID Connect providers whose tokens can tell who calls; a ProxyToken with identity.oidc says what that caller may do.
+    /// The cluster's own service accounts need no entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub issuers: Vec<OidcIssuer>,
+}
+
+/// An OpenID Connect provider.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("self.name != 'kubernetes'", "issuers[].name must not be kubernetes: that is the cluster's own issuer"))]
+#[x_kube(validation = ("isURL(self.issuer) && url(self.issuer).getScheme() == 'https'", "issuers[].issuer must be an https URL"))]
+#[x_kube(validation = ("!has(self.jwksUrl) || (isURL(self.jwksUrl) && url(self.jwksUrl).getScheme() == 'https')", "issuers[].jwksUrl must be an https URL"))]
+pub struct OidcIssuer {
+    /// What ProxyTokens call it.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The exact iss of its tokens. Its discovery document is fetched from there, unless jwksUrl is given.
+    #[schemars(length(min = 1, max = 512))]
+    pub issuer: String,
+    /// A token must be for one of these.
+    #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub audiences: Vec<String>,
+    /// Where its public keys are. Left out: where its discovery document says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub jwks_url: Option<String>,
+    /// PEM certificates of the CA of its server. Left out: the public CAs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub ca_bundle: Option<String>,
 }
 
 /// Which namespaces.
@@ -51,7 +84,7 @@ pub enum FromNamespaces {
 }
 
 /// The most that a ProxyToken can get.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ceilings {
     /// Longest life of a token.
@@ -65,6 +98,34 @@ pub struct Ceilings {
     /// Limits of each token, and of all tokens of one namespace together. Counted by each replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// What a token may be for. admin has to be allowed here.
+    #[serde(default = "default_scopes")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<Scope>,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self { ttl: None, models: None, limits: None, scopes: default_scopes() }
+    }
+}
+
+/// A kind of thing that a caller may do.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    #[expect(missing_docs, reason = "a doc comment on a variant turns the enum into a oneOf in the schema")]
+    Execute,
+    #[expect(missing_docs, reason = "as above")]
+    Models,
+    #[expect(missing_docs, reason = "as above")]
+    Admin,
+}
+
+/// What a token is for unless somebody says otherwise.
+pub fn default_scopes() -> Vec<Scope> {
+    vec![Scope::Execute, Scope::Models]
 }
 
 /// The keys that sign tokens.

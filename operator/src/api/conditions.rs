@@ -79,6 +79,12 @@ pub enum Reason {
     Suspended,
     /// What is asked for is above the proxy's ceilings.
     AboveCeiling,
+    /// Whoever the identity names is let in.
+    Recognized,
+    /// Another ProxyToken of the same proxy names the same identity.
+    IdentityTaken,
+    /// The proxy does not have the issuer that the identity names.
+    IssuerNotFound,
     /// The API server or the operator failed; it tries again.
     OperatorError,
 }
@@ -218,6 +224,9 @@ impl Reason {
             Self::ProxyNotFound => "ProxyNotFound",
             Self::Suspended => "Suspended",
             Self::AboveCeiling => "AboveCeiling",
+            Self::Recognized => "Recognized",
+            Self::IdentityTaken => "IdentityTaken",
+            Self::IssuerNotFound => "IssuerNotFound",
             Self::OperatorError => "OperatorError",
         }
     }

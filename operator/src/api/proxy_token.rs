@@ -1,10 +1,16 @@
 //! `ProxyToken`: who may call an `LlmProxy`, which models, how much.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::api::{duration::Duration, limits::Limits, reference::NotAvailableYet};
+use crate::api::{
+    access::{Scope, default_scopes},
+    duration::Duration,
+    limits::Limits,
+};
 
 /// Access to an LlmProxy. The operator turns it into a Secret with a signed credential and renews that before it expires.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -58,9 +64,36 @@ pub struct ProxyTokenSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,
+    /// Labels and annotations for the Secret, for tools that act on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_template: Option<SecretTemplate>,
+    /// What the token is for: execute to ask models, models to list them, admin to see the state of the proxy. The proxy's
+    /// access.ceilings.scopes hold.
+    #[serde(default = "default_scopes")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub scopes: Vec<Scope>,
     /// Who calls. Left out: whoever holds the issued credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+}
+
+/// What is added to the Secret of a ProxyToken.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "(has(self.labels) ? self.labels.all(k, !k.startsWith('vibectl.dev/') && !k.startsWith('app.kubernetes.io/')) : true) && (has(self.annotations) ? self.annotations.all(k, !k.startsWith('vibectl.dev/')) : true)",
+    "secretTemplate must not set keys of vibectl.dev/ or labels of app.kubernetes.io/"
+))]
+pub struct SecretTemplate {
+    /// Labels, beside those of the operator.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template_value()))]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "additionalProperties" = template_value()))]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Names an LlmProxy.
@@ -87,12 +120,35 @@ pub struct Identity {
     /// A credential that the operator issues, in a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<Issued>,
-    /// Not available yet.
+    /// A service account of this namespace, by the tokens that the kubelet projects into its pods. There is no Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service_account: Option<NotAvailableYet>,
-    /// Not available yet.
+    pub service_account: Option<ServiceAccountIdentity>,
+    /// Somebody whom an OpenID Connect provider of the proxy's access.issuers knows. There is no Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub oidc: Option<NotAvailableYet>,
+    pub oidc: Option<OidcIdentity>,
+}
+
+/// A service account of this namespace.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+pub struct ServiceAccountIdentity {
+    /// Name of the ServiceAccount.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Somebody whom an OpenID Connect provider knows.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+pub struct OidcIdentity {
+    /// Name of an entry of the proxy's access.issuers.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub issuer: String,
+    /// The claim that tells who it is; sub stands before all others.
+    #[serde(default = "subject")]
+    #[schemars(length(min = 1, max = 128))]
+    pub claim: String,
+    /// Its value; of a claim that is a list, one of its items.
+    #[schemars(length(min = 1, max = 512))]
+    pub value: String,
 }
 
 /// A credential that the operator issues.
@@ -110,6 +166,9 @@ pub struct ProxyTokenStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// With identity.serviceAccount: the audience that its tokens must be for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
     /// The Secret with the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
@@ -181,6 +240,14 @@ pub struct InstanceUsage {
     /// Tokens of answers.
     #[serde(default)]
     pub output_tokens: i64,
+}
+
+fn template_value() -> serde_json::Value {
+    serde_json::json!({"type": "string", "maxLength": 1024})
+}
+
+fn subject() -> String {
+    vibectl_token::foreign::SUBJECT.to_owned()
 }
 
 fn default_ttl() -> Duration {

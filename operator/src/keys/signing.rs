@@ -20,7 +20,7 @@ use crate::{
     api::{LlmProxy, access::SigningAlgorithm},
     context::Context,
     fleet::pods,
-    names::{PROXY_ANNOTATION, PROXY_UID_LABEL, signing_secret},
+    names::{PROXY_ANNOTATION, PROXY_UID_LABEL, REVOKE_KEY_ANNOTATION, signing_secret},
 };
 
 const RING: &str = "ring.json";
@@ -90,6 +90,11 @@ pub(super) async fn advance(
         None => create(context, proxy, uid, &policy).await?,
     };
     let mut signing = Signing::from_secret(&secret)?;
+    if let Some(ring) = without_revoked(proxy, &signing.ring) {
+        secret = own_secret::replace(context, &secret, rewritten(&secret, &ring, None)?).await?;
+        signing = Signing::from_secret(&secret)?;
+        tracing::warn!(proxy_uid = uid, "a signing key was revoked: every token that it signed is refused");
+    }
     for _ in 0..MAX_STEPS {
         let now = context.now().as_second();
         let observed = Observed {
@@ -113,6 +118,12 @@ pub(super) async fn advance(
         tracing::info!(proxy_uid = uid, keys = signing.ring.keys().len(), "signing keys moved on");
     }
     Ok(signing)
+}
+
+/// The ring without the key that the owner of the proxy trusts no more, if it is still there.
+fn without_revoked(proxy: &LlmProxy, ring: &Ring) -> Option<Ring> {
+    let kid = proxy.annotations().get(REVOKE_KEY_ANNOTATION)?;
+    ring.keys().iter().any(|key| key.kid == *kid).then(|| ring.revoke(kid))
 }
 
 async fn create(

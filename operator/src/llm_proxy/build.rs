@@ -41,6 +41,8 @@ pub struct Inputs {
     pub operator_namespace: String,
     /// Public keys of tokens.
     pub jwks: String,
+    /// The other issuers whose tokens are judged, as a file.
+    pub issuers: Option<String>,
     /// The access table.
     pub access_shards: [Vec<u8>; SHARDS],
     /// Content of the fleet Secret: identity of the fleet port and revision key.
@@ -138,7 +140,7 @@ pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepar
         service_account: access::service_account(proxy),
         ca_bundle: authority::bundle(proxy, inputs.authority.as_ref()),
         keeps_bundle: kept_bundle(proxy),
-        jwks: access::jwks(proxy, &inputs.jwks),
+        jwks: access::jwks(proxy, inputs),
         access: access::shards(proxy, &inputs.access_shards),
         certificate: certificate::certificate(proxy),
         generated: authority::generated(proxy, inputs),

@@ -76,6 +76,7 @@ pub(crate) fn inputs(proxy: &ValidatedProxy) -> Inputs {
         server_image: "registry.example.org/vibectl-server:1.2.3".to_owned(),
         operator_namespace: "vibectl-system".to_owned(),
         jwks: r#"{"keys":[]}"#.to_owned(),
+        issuers: None,
         access_shards: [0_u8, 1, 2, 3].map(|shard| vec![shard; 8]),
         fleet_identity: identity.map(|key| (key.to_owned(), ByteString(key.into()))).into(),
         revision_key: RevisionKey::new([7; 32]),

@@ -1,10 +1,14 @@
 //! Gathers what building needs beside the proxy itself: keys, access table, certificate authority.
 
 use jiff::{SignedDuration, Timestamp};
+use vibectl_config::mount::ISSUERS_FILE;
 use vibectl_pki::CertificateFacts;
 
 use crate::{
-    access::{self, table::Held},
+    access::{
+        self,
+        table::{Held, Table},
+    },
     api::LlmProxy,
     cert_manager::Progress,
     context::{
@@ -17,9 +21,10 @@ use crate::{
     llm_proxy::{
         authority::{Authority, AuthorityError, Trouble, Wanted, authority, self_signed},
         build::Inputs,
-        sight,
+        issuers, sight,
         validate::{TlsMode, ValidatedProxy},
     },
+    names::CLUSTER_ISSUER,
 };
 
 /// What was gathered.
@@ -59,6 +64,7 @@ pub async fn gather(
     validated: &ValidatedProxy,
 ) -> Result<Gathered, Error> {
     let table = access::of(context, proxy)?;
+    let issuers = issuers(context, proxy, validated, &table)?;
     let keys = keys::for_proxy(context, proxy, &table.lives).await?;
     let authority = kept_authority(context, proxy, validated)?;
     let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
@@ -81,12 +87,34 @@ pub async fn gather(
             server_image: context.settings.server_image.clone(),
             operator_namespace: context.settings.operator_namespace.clone(),
             jwks: keys.signing.jwks,
+            issuers,
             access_shards: table.shards,
             fleet_identity: keys.fleet.data,
             revision_key: keys.fleet.revision_key,
             authority,
         },
     })
+}
+
+/// The file of other issuers. What is known of the cluster's own is kept until there is something newer.
+fn issuers(
+    context: &Context,
+    proxy: &LlmProxy,
+    validated: &ValidatedProxy,
+    table: &Table,
+) -> Result<Option<String>, Error> {
+    let named = issuers::named(table.rows.values().map(AsRef::as_ref));
+    let former = || {
+        let map = context.stores.config_maps.get(&validated.namespace, &validated.names.jwks())?;
+        issuers::former_cluster_issuer(map.data.as_ref()?.get(ISSUERS_FILE)?)
+    };
+    let cluster = if named.contains(CLUSTER_ISSUER) {
+        let known = context.cluster_issuer.known();
+        known.map(|known| known.for_proxy(&validated.namespace, &validated.name)).or_else(former)
+    } else {
+        None
+    };
+    Ok(issuers::file(proxy, &named, cluster)?)
 }
 
 /// From the Secret that the caches show. Where they lag behind, the write that follows fails and nothing is lost.

@@ -38,6 +38,7 @@ async fn reconciled(server: &Server) -> Result<Done, Error> {
         },
         stores: server.stores(),
         fleet: Arc::new(FleetBook::default()),
+        cluster_issuer: Arc::default(),
         departures: Departures::default(),
         events: Events::new(client.clone(), "test"),
         metrics: Arc::new(Metrics::default()),

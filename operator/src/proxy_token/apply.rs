@@ -73,21 +73,37 @@ async fn finish(
     api: &Api<Secret>,
     applied: Applied,
 ) -> Result<Applied, Error> {
+    let removed = remove_but(context, token, api, Some(&applied.name)).await?;
+    Ok(Applied { written: applied.written || removed, ..applied })
+}
+
+/// Removes every Secret that was written for this ProxyToken; true when there was one.
+pub async fn remove(context: &Context, token: &ProxyToken) -> Result<bool, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &token.namespace().unwrap_or_default());
+    remove_but(context, token, &api, None).await
+}
+
+async fn remove_but(
+    context: &Context,
+    token: &ProxyToken,
+    api: &Api<Secret>,
+    kept: Option<&str>,
+) -> Result<bool, Error> {
     let namespace = token.namespace().unwrap_or_default();
     let uid = token.uid().unwrap_or_default();
     let ours = context.stores.secrets.labelled(&namespace, TOKEN_UID_LABEL, &uid);
-    let former = ours.iter().filter(|present| present.name_any() != applied.name);
-    let mut written = applied.written;
+    let former = ours.iter().filter(|present| Some(present.name_any().as_str()) != kept);
+    let mut removed = false;
     for present in former.filter(|present| secret::is_owned(present, token)) {
         let preconditions = Preconditions { uid: present.uid(), resource_version: None };
         let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match api.delete(&present.name_any(), &parameters).await {
-            Ok(_) => written = true,
+            Ok(_) => removed = true,
             Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(error) => return Err(failed("delete the former Secret")(error)),
         }
     }
-    Ok(Applied { written, ..applied })
+    Ok(removed)
 }
 
 /// A conflict means that the cache was behind: the next attempt has the newest version.

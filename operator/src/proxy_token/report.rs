@@ -7,7 +7,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use vibectl_token::renewal::renew_at;
+use vibectl_token::{renewal::renew_at, table::Identity};
 
 use super::{
     Error,
@@ -17,7 +17,7 @@ use super::{
     validate::{Accepted, Refused},
 };
 use crate::{
-    access::judge::min_iat,
+    access::{identity, judge::min_iat, proxy_of},
     api::{
         ProxyToken, ProxyTokenStatus,
         conditions::{ConditionType, Finding, Reason, find, merge},
@@ -27,7 +27,7 @@ use crate::{
         pods,
         usage::{Counted, settle},
     },
-    names::STATUS_FIELD_MANAGER,
+    names::{CLUSTER_ISSUER, STATUS_FIELD_MANAGER, audience_for_service_accounts},
     runtime::controller::Done,
 };
 
@@ -67,6 +67,22 @@ impl Story {
         Self { accepted: to_finding(accepted), ready, issuance: None, secret: None }
     }
 
+    /// Whoever the identity names is let in; `settled` when all ready replicas do.
+    pub fn recognized(token: &ProxyToken, accepted: &Accepted, settled: bool) -> Self {
+        let who = identity::of(token).map(|identity| described(&identity)).unwrap_or_default();
+        let ready = if settled {
+            Finding::yes(
+                ConditionType::Ready,
+                Reason::Recognized,
+                format!("{who} is let in with its own token"),
+            )
+        } else {
+            let message = format!("not all ready replicas have told yet that they let {who} in");
+            Finding::no(ConditionType::Ready, Reason::WaitingForReplicas, message)
+        };
+        Self { accepted: to_finding(accepted), ready, issuance: None, secret: None }
+    }
+
     /// A new credential is on its way.
     pub fn recorded(accepted: &Accepted, issuance: Issuance, held: &Held) -> Self {
         let message = "the credential is written when all ready replicas accept it";
@@ -96,6 +112,11 @@ impl Story {
     }
 }
 
+fn described(identity: &Identity) -> String {
+    let Identity { issuer, claim, value } = identity;
+    if issuer == CLUSTER_ISSUER { value.clone() } else { format!("{claim} {value} of {issuer}") }
+}
+
 /// While a good credential is there, the next one being on its way does not make the ProxyToken less ready.
 fn waiting(held: &Held, reason: Reason, message: &str) -> Finding {
     if held.good.is_some() {
@@ -117,7 +138,8 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
     let uid = token.uid().unwrap_or_default();
     let before = token.status.clone().unwrap_or_default();
     let generation = token.metadata.generation;
-    let issuance = story.issuance.clone().or_else(|| recorded(token));
+    let named = identity::of(token);
+    let issuance = story.issuance.clone().or_else(|| recorded(token)).filter(|_| named.is_none());
     let usage = match &found.proxy {
         Some(_) => settle(before.usage.as_ref(), &uid, &Counted::of(&found.views)),
         None => before.usage.clone(),
@@ -131,7 +153,8 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
             generation,
             now,
         ),
-        secret_name: story.secret.clone().or(before.secret_name),
+        audience: named.as_ref().and_then(|identity| audience(token, identity)),
+        secret_name: story.secret.clone().or(before.secret_name).filter(|_| named.is_none()),
         key_id: issuance.as_ref().map(|issuance| issuance.kid.clone()),
         issued_at: issuance.as_ref().and_then(|issuance| time(issuance.iat)),
         expires_at: issuance.as_ref().and_then(|issuance| time(issuance.exp)),
@@ -141,9 +164,16 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
     }
 }
 
+/// What a pod has to ask for in its projected token.
+fn audience(token: &ProxyToken, identity: &Identity) -> Option<String> {
+    let (namespace, name) = proxy_of(token);
+    (identity.issuer == CLUSTER_ISSUER).then(|| audience_for_service_accounts(namespace, name))
+}
+
 /// A credential that nobody answers to is not ready for use, however good it is.
 fn usable(ready: &Finding, found: &Found) -> Finding {
-    let hinges_on_pods = matches!(ready.reason, Reason::Issued | Reason::WaitingForReplicas);
+    let hinges_on_pods =
+        matches!(ready.reason, Reason::Issued | Reason::Recognized | Reason::WaitingForReplicas);
     match &found.proxy {
         Some(proxy) if hinges_on_pods && pods::serving(&found.pods).next().is_none() => {
             let message = format!("no pod of LlmProxy {} is ready", proxy.name_any());

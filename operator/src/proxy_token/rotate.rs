@@ -126,7 +126,7 @@ fn accepted(token: &ProxyToken, found: &Found, text: &str, now: i64) -> Option<(
     let keys = KeySet::parse(found.signing.as_ref()?.jwks.as_bytes()).ok()?;
     let (issuer, audience) = (issuer_of(&proxy), audience_of(&proxy));
     let expected = Expectation { issuer: &issuer, audience: &audience };
-    let claims = verify(&keys, &expected, text, now).ok()?;
+    let claims = verify(&keys, &expected, text, now).ok()?.claims;
     (Some(claims.uid) == token.uid()).then_some((claims.iat, claims.exp))
 }
 
@@ -138,7 +138,7 @@ mod tests {
     const TTL: i64 = 3600;
 
     fn accepted() -> Accepted {
-        Accepted { ttl: TTL, min_iat: 0, cut: Vec::new() }
+        Accepted { ttl: TTL, min_iat: 0, issued: true, cut: Vec::new() }
     }
 
     fn issuance(signing: &Signing, iat: i64) -> Issuance {

@@ -60,11 +60,17 @@ pub fn build(token: &ProxyToken, found: &Found, credential: &Credential) -> Resu
         (TOKEN_UID_LABEL, owner.uid.as_str()),
     ];
     let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let template = token.spec.secret_template.clone().unwrap_or_default();
+    // Ours last: what the template says of them does not count.
+    let labels = template.labels.into_iter().filter(|(key, _)| is_free(key)).chain(labels).collect();
+    let annotations: BTreeMap<_, _> =
+        template.annotations.into_iter().filter(|(key, _)| is_free(key)).collect();
     Ok(Secret {
         metadata: ObjectMeta {
             name: Some(secret_of(token).to_owned()),
             namespace: token.namespace(),
-            labels: Some(BTreeMap::from(labels)),
+            labels: Some(labels),
+            annotations: (!annotations.is_empty()).then_some(annotations),
             owner_references: Some(vec![owner]),
             ..ObjectMeta::default()
         },
@@ -88,6 +94,11 @@ fn data(endpoint: &Endpoint, ca: Option<&str>, credential: &Credential) -> BTree
     entries.into_iter().chain(ca).map(bytes).collect()
 }
 
+/// The schema refuses the others too; a definition in the cluster may be older.
+fn is_free(key: &str) -> bool {
+    !key.starts_with("vibectl.dev/") && !key.starts_with("app.kubernetes.io/")
+}
+
 /// Whether `present` was made for this ProxyToken.
 pub fn is_owned(present: &Secret, token: &ProxyToken) -> bool {
     let uid = token.uid();
@@ -101,6 +112,9 @@ pub fn is_owned(present: &Secret, token: &ProxyToken) -> bool {
 pub fn merged(present: &Secret, wanted: Secret) -> Option<Secret> {
     let mut merged = present.clone();
     merged.metadata.labels.get_or_insert_default().extend(wanted.metadata.labels.unwrap_or_default());
+    if let Some(annotations) = wanted.metadata.annotations {
+        merged.metadata.annotations.get_or_insert_default().extend(annotations);
+    }
     merged.data = wanted.data;
     (merged != *present).then(|| {
         merged.metadata.managed_fields = None;

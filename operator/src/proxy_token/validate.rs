@@ -1,5 +1,7 @@
 //! Whether a ProxyToken gets access. Pure; the table uses the same judgement.
 
+use vibectl_token::table::Row;
+
 use super::dereference::Found;
 use crate::{
     access::{self, Granted, Refusal, judge},
@@ -24,6 +26,8 @@ pub struct Accepted {
     pub ttl: i64,
     /// Credentials issued before this second are refused.
     pub min_iat: i64,
+    /// It gets a credential of ours; else it names somebody whom another issuer knows.
+    pub issued: bool,
     /// Fields that were cut to the proxy's ceilings.
     pub cut: Vec<&'static str>,
 }
@@ -46,7 +50,11 @@ pub fn validate(token: &ProxyToken, found: &Found) -> Verdict {
     }
     let Some(proxy) = &found.proxy else { return Verdict::Refused(no_proxy(token)) };
     match judge(proxy, token, found.labels.as_ref()) {
-        Ok(Granted { row, ttl, cut }) => Verdict::Granted(Accepted { ttl, min_iat: row.min_iat, cut }),
+        Ok(_) if found.outranked => Verdict::Refused(refused(token, Refusal::IdentityTaken)),
+        Ok(Granted { row, ttl, cut }) => {
+            let Row { min_iat, issued, .. } = row;
+            Verdict::Granted(Accepted { ttl, min_iat, issued, cut })
+        }
         Err(refusal) => Verdict::Refused(refused(token, refusal)),
     }
 }
@@ -59,10 +67,20 @@ fn refused(token: &ProxyToken, refusal: Refusal) -> Refused {
             Reason::Suspended,
             "spec.suspended is true: every call with this token is refused until it is false again",
         ),
-        Refusal::IdentityNotAvailable => (
+        Refusal::IssuerNotFound => (
             false,
-            Reason::NotAvailableYet,
-            "spec.identity: only issued is available in this version; leave spec.identity out",
+            Reason::IssuerNotFound,
+            "spec.identity.oidc.issuer: the proxy has no entry of that name in spec.access.issuers",
+        ),
+        Refusal::IdentityTaken => (
+            false,
+            Reason::IdentityTaken,
+            "spec.identity: another ProxyToken of this proxy names the same identity and comes first; remove one of them",
+        ),
+        Refusal::NoScopeLeft => (
+            false,
+            Reason::AboveCeiling,
+            "spec.scopes: the proxy's access.ceilings.scopes allows none of them",
         ),
         Refusal::NoModelLeft => (
             false,

@@ -42,6 +42,7 @@ async fn a_leader_with_an_old_cache_gets_a_conflict_and_changes_nothing() {
         client: behind.client.clone(),
         settings: behind.settings.clone(),
         fleet: behind.fleet.clone(),
+        cluster_issuer: std::sync::Arc::default(),
         departures: access::Departures::default(),
         events: behind.events.clone(),
         metrics: behind.metrics.clone(),
@@ -169,4 +170,33 @@ async fn a_key_stays_for_an_earlier_credential_with_a_longer_life_until_its_toke
     published().await;
     world.pass(3600 + 60);
     assert_eq!(published().await, 1);
+}
+
+#[tokio::test]
+async fn l02_a_key_that_is_revoked_goes_at_once_and_its_token_is_made_anew() {
+    let world = World::new();
+    world.pod("pod-1");
+    world.token("ai", "alice", json!({"ttl": "1h"}));
+    let revision = world.serve().await;
+    world.report("pod-1", "i1", &revision, 0);
+    world.settle().await;
+    let first = world.secret("alice", "token").unwrap();
+    let kid = world.status("ai", "alice")["keyId"].as_str().unwrap().to_owned();
+    world.pass(5);
+
+    let mut proxy = world.api.get("/apis/vibectl.dev/v1alpha1/namespaces/ai/llmproxies/team").unwrap();
+    proxy["metadata"]["annotations"] = json!({"vibectl.dev/revoke-key": kid});
+    world.api.put(LLM_PROXIES, proxy);
+    let revision = world.serve().await;
+    world.report("pod-1", "i1", &revision, 0);
+    world.settle().await;
+
+    let signing = keys::signing::cached(&world.context(), super::world::PROXY_UID).unwrap().unwrap();
+    assert!(!signing.published().contains(&kid));
+    assert!(signing.active().is_some(), "another one signs");
+    assert_ne!(world.secret("alice", "token").unwrap(), first);
+    assert_ne!(world.status("ai", "alice")["keyId"].as_str(), Some(kid.as_str()));
+    world.api.take_writes();
+    world.serve().await;
+    assert_eq!(world.api.take_writes(), Vec::<String>::new(), "the annotation may stay");
 }

@@ -8,6 +8,7 @@
 mod election;
 mod fake_api;
 mod fleet;
+mod identities;
 mod keys;
 mod poller;
 mod tokens;

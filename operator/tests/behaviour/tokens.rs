@@ -23,7 +23,7 @@ fn claims(world: &World) -> vibectl_token::Claims {
     let keys = KeySet::parse(keys.jwks.as_bytes()).unwrap();
     let (issuer, audience) = (issuer_of(PROXY_UID), audience_of(PROXY_UID));
     let expected = Expectation { issuer: &issuer, audience: &audience };
-    verify(&keys, &expected, &world.secret("alice", "token").unwrap(), world.now()).unwrap()
+    verify(&keys, &expected, &world.secret("alice", "token").unwrap(), world.now()).unwrap().claims
 }
 
 #[tokio::test]

@@ -150,6 +150,7 @@ impl World {
             },
             stores,
             fleet: Arc::clone(&self.fleet),
+            cluster_issuer: Arc::default(),
             departures: Departures::default(),
             events: Events::new(api.client(), "test"),
             metrics: Arc::default(),

@@ -28,6 +28,8 @@ pub const CONFIG_FILE: &str = "config.yaml";
 /// The names of the certificate, one on each line, inside [`CONFIG_DIR`]. Read where the leaf is issued; not a file of
 /// [`Part::Config`].
 pub const CERTIFICATE_NAMES_FILE: &str = "certificate-names";
+/// Other issuers whose tokens are accepted, inside [`ACCESS_DIR`]; absent where there are none.
+pub const ISSUERS_FILE: &str = "issuers.json";
 /// The public keys inside [`ACCESS_DIR`].
 pub const JWKS_FILE: &str = "jwks.json";
 /// A certificate chain, in [`TLS_DIR`], [`CA_DIR`] and [`FLEET_DIR`].

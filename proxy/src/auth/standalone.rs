@@ -9,6 +9,7 @@ use vibectl_token::standalone::{Secret, Verified, verify};
 use vibectl_token::table::{Scope, Scopes};
 use vibectl_token::{Confirmation, Limits};
 
+use crate::auth::principal::{Credential, Principal};
 use crate::auth::table::Accepted;
 use crate::auth::{Cause, Denied};
 use crate::caller::Caller;
@@ -39,28 +40,29 @@ impl Standalone {
 
     /// The holder of the token. Its limits are those of the config.
     /// A token that is bound to a certificate is good on a connection with that certificate only.
-    pub(super) fn caller(
+    pub(super) fn principal(
         &self,
         token: &str,
         client: Option<ClientCertificate>,
         now: i64,
-    ) -> Result<Arc<Caller>, Denied> {
+    ) -> Result<Principal, Denied> {
         let verified = verify(&self.secret, &self.issuer, token, now)?;
         let shown = |bound: &Confirmation| client.is_some_and(|client| bound.is_of(&client.0));
         if !verified.confirmation.as_ref().is_none_or(shown) {
-            return Err(Denied { cause: Cause::NotBound, subject: Some(verified.subject) });
+            return Err(Denied { subject: Some(verified.subject), ..Cause::NotBound.into() });
         }
         if !self.still_accepts(&verified) {
-            return Err(Denied { cause: Cause::Revoked, subject: Some(verified.subject) });
+            return Err(Denied { subject: Some(verified.subject), ..Cause::Revoked.into() });
         }
-        Ok(Arc::new(Caller {
+        let caller = Caller {
             uid: verified.subject.clone(),
-            subject: verified.subject,
+            subject: verified.subject.clone(),
             namespace: None,
             models: None,
             scopes: Scopes::from_iter([Scope::Execute, Scope::Models]),
             limits: Limits::default(),
-        }))
+        };
+        Ok(Principal { caller: Arc::new(caller), credential: Credential::Alone(Arc::new(verified)) })
     }
 
     /// Whether a token that was let in would be again.

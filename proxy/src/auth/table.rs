@@ -7,13 +7,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vibectl_config::{Access, mount};
-use vibectl_token::table::{Row, SHARDS, decode_shard, shard_of};
-use vibectl_token::{Expectation, KeySet, verify};
+use vibectl_token::table::{Identity, Row, SHARDS, decode_shard, shard_of};
+use vibectl_token::{Claims, Expectation, KeySet, Verified, verify};
 
+use crate::auth::foreign::{Issuers, Known};
+use crate::auth::named::Named;
+use crate::auth::principal::{Credential, Principal};
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
 use crate::auth::{Cause, Denied};
 use crate::caller::Caller;
+use crate::metrics::family::Family;
 use crate::parts::Files;
+use crate::provider::address::AddressRule;
 
 /// Keys and rows in force.
 #[derive(Debug)]
@@ -21,7 +26,10 @@ pub(super) struct AccessState {
     issuer: String,
     audience: String,
     keys: Option<Arc<Keys>>,
+    issuers: Option<Arc<Issuers>>,
     shards: [Option<Arc<Shard>>; SHARDS],
+    /// Rows of all shards by the identities that they name.
+    named: Named,
 }
 
 /// What became of the newest files.
@@ -40,13 +48,15 @@ pub struct Accepted {
 struct Keys {
     file: Vec<u8>,
     set: KeySet,
-    verified: VerifiedTokens,
+    verified: VerifiedTokens<Verified>,
 }
 
 #[derive(Debug)]
 struct Shard {
     file: Vec<u8>,
     grants: HashMap<String, Grant>,
+    /// The identities that rows name, with the UIDs of the rows.
+    identities: Vec<(Identity, String)>,
     rejected: Vec<String>,
 }
 
@@ -55,12 +65,25 @@ struct Shard {
 struct Grant {
     caller: Arc<Caller>,
     min_iat: i64,
+    issued: bool,
+}
+
+impl Grant {
+    fn accepts(&self, issued_at: i64) -> Result<&Arc<Caller>, Cause> {
+        if issued_at < self.min_iat { Err(Cause::Revoked) } else { Ok(&self.caller) }
+    }
 }
 
 impl AccessState {
     /// Decodes the files. Unchanged ones are taken from what was in force, with the tokens verified so far.
-    pub(super) fn load(access: &Access, files: &Files, last: Option<&Self>) -> (Self, Accepted) {
+    pub(super) fn load(
+        access: &Access,
+        files: &Files,
+        last: Option<&Self>,
+        fetches: &Arc<Family<1>>,
+    ) -> (Self, Accepted) {
         let mut accepted = Accepted::default();
+        let issuers = issuers(files, last.and_then(|last| last.issuers.as_ref()), fetches, &mut accepted);
         let keys = renewed(
             files.get(mount::JWKS_FILE),
             last.and_then(|last| last.keys.as_ref()),
@@ -77,7 +100,9 @@ impl AccessState {
             accepted.rejected_rows += rejected.clone().count();
             accepted.problems.extend(rejected.map(|reason| format!("{name}: {reason}")));
         }
-        (Self { issuer: access.issuer.clone(), audience: access.audience.clone(), keys, shards }, accepted)
+        let (issuer, audience) = (access.issuer.clone(), access.audience.clone());
+        let named = Named::of(shards.iter().flatten().flat_map(|shard| &shard.identities));
+        (Self { issuer, audience, keys, issuers, shards, named }, accepted)
     }
 
     /// Whether every token can be judged.
@@ -86,18 +111,61 @@ impl AccessState {
     }
 
     /// The holder of the token, by its row.
-    pub(super) fn caller(&self, token: &str, now: i64) -> Result<Arc<Caller>, Denied> {
+    pub(super) fn principal(&self, token: &str, now: i64) -> Result<Principal, Denied> {
+        if let Some(issuer) = self.issuers.as_ref().and_then(|issuers| issuers.of(token)) {
+            return self.foreign_principal(issuer, token, now);
+        }
         let keys = self.keys.as_ref().filter(|keys| !keys.set.is_empty()).ok_or(Cause::Unavailable)?;
         let expected = Expectation { issuer: &self.issuer, audience: &self.audience };
-        let claims = keys.verify(&expected, token, now)?;
-        let refused = |cause| Denied { cause, subject: Some(claims.sub.clone()) };
+        let verified = keys.verify(&expected, token, now)?;
+        let refused = |cause| Denied { subject: Some(verified.claims.sub.clone()), ..Denied::from(cause) };
+        let caller = self.row_for(&verified.claims).map_err(refused)?;
+        Ok(Principal { caller: Arc::clone(caller), credential: Credential::Issued(verified) })
+    }
+
+    /// Whether key and row of a token that was let in still accept it. What cannot be told is no reason to cut a call.
+    pub(super) fn still_accepts(&self, verified: &Verified) -> bool {
+        let has_key = self.keys.as_ref().is_none_or(|keys| keys.set.contains(&verified.kid));
+        has_key && matches!(self.row_for(&verified.claims), Ok(_) | Err(Cause::Unavailable))
+    }
+
+    fn row_for(&self, claims: &Claims) -> Result<&Arc<Caller>, Cause> {
         let shard = self.shards.get(shard_of(&claims.uid)).and_then(Option::as_ref);
-        let shard = shard.ok_or_else(|| refused(Cause::Unavailable))?;
-        let grant = shard.grants.get(&claims.uid).ok_or_else(|| refused(Cause::NoRow))?;
-        if claims.iat < grant.min_iat {
-            return Err(refused(Cause::Revoked));
-        }
-        Ok(Arc::clone(&grant.caller))
+        let grant = shard.ok_or(Cause::Unavailable)?.grants.get(&claims.uid);
+        let grant = grant.filter(|grant| grant.issued).ok_or(Cause::NoRow)?;
+        grant.accepts(claims.iat)
+    }
+
+    /// Whoever a row names by a claim of this token.
+    fn foreign_principal(&self, issuer: &Known, token: &str, now: i64) -> Result<Principal, Denied> {
+        let claims = issuer.verify(token, now)?;
+        let refused = |cause| {
+            let subject = format!("{} of {}", claims.subject, issuer.name());
+            Denied { subject: Some(subject), ..Denied::from(cause) }
+        };
+        let found = self.named.find(issuer.name(), &claims).ok_or(self.without_row());
+        let identity = found.map_err(refused)?;
+        let grant = self.grant_of(identity).map_err(refused)?;
+        let caller = Arc::clone(grant.accepts(claims.issued_at.unwrap_or_default()).map_err(refused)?);
+        Ok(Principal { caller, credential: Credential::Foreign(Arc::clone(identity), claims.issued_at) })
+    }
+
+    /// Whether there is still a row for this identity that accepts what was issued at that time.
+    pub(super) fn still_accepts_foreign(&self, identity: &Identity, issued_at: Option<i64>) -> bool {
+        let accepted = self.grant_of(identity).and_then(|grant| grant.accepts(issued_at.unwrap_or_default()));
+        let trusted = self.issuers.as_ref().is_some_and(|issuers| issuers.trusts(&identity.issuer));
+        trusted && matches!(accepted, Ok(_) | Err(Cause::Unavailable))
+    }
+
+    fn grant_of(&self, identity: &Identity) -> Result<&Grant, Cause> {
+        let uid = self.named.uid_of(identity).ok_or(self.without_row())?;
+        let shard = self.shards.get(shard_of(uid)).and_then(Option::as_ref);
+        shard.and_then(|shard| shard.grants.get(uid)).ok_or(self.without_row())
+    }
+
+    /// Who is not found in a table that is not whole may be in the rest of it.
+    fn without_row(&self) -> Cause {
+        if self.shards.iter().all(Option::is_some) { Cause::NoRow } else { Cause::Unavailable }
     }
 }
 
@@ -107,20 +175,15 @@ impl Keys {
         Ok(Self { file: file.to_owned(), set, verified: VerifiedTokens::default() })
     }
 
-    fn verify(
-        &self,
-        expected: &Expectation<'_>,
-        token: &str,
-        now: i64,
-    ) -> Result<Arc<vibectl_token::Claims>, Denied> {
+    fn verify(&self, expected: &Expectation<'_>, token: &str, now: i64) -> Result<Arc<Verified>, Denied> {
         let digest = TokenDigest::of(token);
-        if let Some(claims) = self.verified.get(&digest) {
-            claims.check(expected, now)?;
-            return Ok(claims);
+        if let Some(verified) = self.verified.get(&digest) {
+            verified.claims.check(expected, now)?;
+            return Ok(verified);
         }
-        let claims = Arc::new(verify(&self.set, expected, token, now)?);
-        self.verified.put(&digest, Arc::clone(&claims), now);
-        Ok(claims)
+        let verified = Arc::new(verify(&self.set, expected, token, now)?);
+        self.verified.put(&digest, Arc::clone(&verified), now);
+        Ok(verified)
     }
 }
 
@@ -131,12 +194,16 @@ impl Shard {
             decoded.rows.into_iter().partition(|row| shard_of(&row.uid) == index);
         let mut rejected = decoded.rejected;
         rejected.extend(strays.iter().map(|row| format!("uid {:?} belongs into another shard", row.uid)));
-        Ok(Self { file: file.to_owned(), grants: rows.into_iter().map(grant).collect(), rejected })
+        let named =
+            |row: &Row| row.identities.iter().map(|one| (one.clone(), row.uid.clone())).collect::<Vec<_>>();
+        let identities = rows.iter().flat_map(named).collect();
+        let grants = rows.into_iter().map(grant).collect();
+        Ok(Self { file: file.to_owned(), grants, identities, rejected })
     }
 }
 
 fn grant(row: Row) -> (String, Grant) {
-    let Row { uid, subject, namespace, models, scopes, limits, min_iat } = row;
+    let Row { uid, subject, namespace, models, scopes, limits, min_iat, issued, identities: _ } = row;
     let caller = Caller {
         uid: uid.clone(),
         subject,
@@ -145,7 +212,7 @@ fn grant(row: Row) -> (String, Grant) {
         scopes: scopes.into_iter().collect(),
         limits,
     };
-    (uid, Grant { caller: Arc::new(caller), min_iat })
+    (uid, Grant { caller: Arc::new(caller), min_iat, issued })
 }
 
 /// What comes from one file.
@@ -163,6 +230,27 @@ impl FromFile for Shard {
     fn file(&self) -> &[u8] {
         &self.file
     }
+}
+
+/// The other issuers: none is fine, and then none is trusted. A list that cannot be read leaves what was in force.
+fn issuers(
+    files: &Files,
+    last: Option<&Arc<Issuers>>,
+    fetches: &Arc<Family<1>>,
+    accepted: &mut Accepted,
+) -> Option<Arc<Issuers>> {
+    let file = files.get(mount::ISSUERS_FILE)?;
+    let unchanged = last.filter(|last| last.file() == file);
+    let decoded = match unchanged {
+        Some(last) => Ok(Arc::clone(last)),
+        None => Issuers::decode(file, last.map(AsRef::as_ref), AddressRule::Guarded, fetches).map(Arc::new),
+    };
+    let in_force = decoded
+        .map_err(|reason| accepted.problems.push(format!("{}: {reason}", mount::ISSUERS_FILE)))
+        .ok()
+        .or_else(|| last.map(Arc::clone))?;
+    accepted.in_force.insert(mount::ISSUERS_FILE.to_owned(), in_force.file().to_owned());
+    Some(in_force)
 }
 
 /// The decoded file; what was in force where it is the same, gone or not to be read.

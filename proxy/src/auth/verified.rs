@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use vibectl_token::Claims;
+use vibectl_token::Verified;
+use vibectl_token::foreign::ForeignClaims;
 
 const SHARDS: usize = 16;
 /// In all some 8000 tokens in use, at half a kilobyte each.
@@ -15,13 +16,34 @@ const PER_SHARD: usize = 512;
 
 type Key = [u8; 32];
 
+type Shard<T> = RwLock<HashMap<Key, Arc<T>>>;
+
 /// The digests of verified tokens and what the tokens say.
-#[derive(Debug, Default)]
-pub(super) struct VerifiedTokens {
-    shards: [RwLock<HashMap<Key, Arc<Claims>>>; SHARDS],
+#[derive(Debug)]
+pub(super) struct VerifiedTokens<T> {
+    shards: [Shard<T>; SHARDS],
+}
+
+/// What ends.
+pub(super) trait Ending {
+    /// When, in seconds since 1970.
+    fn end(&self) -> i64;
+}
+
+impl Ending for Verified {
+    fn end(&self) -> i64 {
+        self.claims.exp
+    }
+}
+
+impl Ending for ForeignClaims {
+    fn end(&self) -> i64 {
+        self.expires_at
+    }
 }
 
 /// The name of a token in the cache; the token itself is not kept.
+#[derive(Clone, Copy)]
 pub(super) struct TokenDigest(Key);
 
 impl TokenDigest {
@@ -34,58 +56,58 @@ impl TokenDigest {
     }
 }
 
-impl VerifiedTokens {
+impl<T> Default for VerifiedTokens<T> {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| RwLock::default()) }
+    }
+}
+
+impl<T: Ending> VerifiedTokens<T> {
     /// The claims of a token that was verified with this key set.
-    pub(super) fn get(&self, token: &TokenDigest) -> Option<Arc<Claims>> {
+    pub(super) fn get(&self, token: &TokenDigest) -> Option<Arc<T>> {
         self.shard(token)?.read().unwrap_or_else(PoisonError::into_inner).get(&token.0).cloned()
     }
 
     /// Remembers a verified token. Only such are ever here, so strangers cannot fill it.
-    pub(super) fn put(&self, token: &TokenDigest, claims: Arc<Claims>, now: i64) {
+    pub(super) fn put(&self, token: &TokenDigest, verified: Arc<T>, now: i64) {
         let Some(shard) = self.shard(token) else { return };
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
         if shard.len() >= PER_SHARD {
-            shard.retain(|_, claims| claims.exp > now);
+            shard.retain(|_, verified| verified.end() > now);
         }
         if shard.len() >= PER_SHARD
             && let Some(any) = shard.keys().next().copied()
         {
             shard.remove(&any);
         }
-        shard.insert(token.0, claims);
+        shard.insert(token.0, verified);
     }
 
-    fn shard(&self, TokenDigest(key): &TokenDigest) -> Option<&RwLock<HashMap<Key, Arc<Claims>>>> {
+    fn shard(&self, TokenDigest(key): &TokenDigest) -> Option<&Shard<T>> {
         self.shards.get(usize::from(*key.first()?) % SHARDS)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use vibectl_token::Claims;
+
     use super::*;
 
-    fn claims(exp: i64) -> Arc<Claims> {
+    fn verified(exp: i64) -> Arc<Verified> {
         let text = || "x".to_owned();
-        Arc::new(Claims {
-            iss: text(),
-            aud: text(),
-            sub: text(),
-            iat: 0,
-            nbf: 0,
-            exp,
-            jti: text(),
-            uid: text(),
-        })
+        let (iss, aud, sub, jti, uid) = (text(), text(), text(), text(), text());
+        Arc::new(Verified { claims: Claims { iss, aud, sub, iat: 0, nbf: 0, exp, jti, uid }, kid: text() })
     }
 
-    fn len(cache: &VerifiedTokens) -> usize {
+    fn len(cache: &VerifiedTokens<Verified>) -> usize {
         cache.shards.iter().map(|shard| shard.read().expect("not poisoned").len()).sum()
     }
 
     #[test]
     fn a_token_is_found_by_its_whole_text() {
         let cache = VerifiedTokens::default();
-        cache.put(&TokenDigest::of("one"), claims(1), 0);
+        cache.put(&TokenDigest::of("one"), verified(1), 0);
 
         assert!(cache.get(&TokenDigest::of("one")).is_some());
         assert!(cache.get(&TokenDigest::of("onf")).is_none());
@@ -97,7 +119,7 @@ mod tests {
         let cache = VerifiedTokens::default();
 
         for token in 0..3 * SHARDS * PER_SHARD {
-            cache.put(&TokenDigest::of(&token.to_string()), claims(100), 0);
+            cache.put(&TokenDigest::of(&token.to_string()), verified(100), 0);
         }
 
         assert_eq!(len(&cache), SHARDS * PER_SHARD);
@@ -107,11 +129,11 @@ mod tests {
     fn tokens_that_have_ended_make_room_first() {
         let cache = VerifiedTokens::default();
         for token in 0..3 * SHARDS * PER_SHARD {
-            cache.put(&TokenDigest::of(&token.to_string()), claims(100), 0);
+            cache.put(&TokenDigest::of(&token.to_string()), verified(100), 0);
         }
 
         for token in 0..200 {
-            cache.put(&TokenDigest::of(&format!("later-{token}")), claims(1000), 100);
+            cache.put(&TokenDigest::of(&format!("later-{token}")), verified(1000), 100);
         }
 
         assert!((0..200).all(|token| cache.get(&TokenDigest::of(&format!("later-{token}"))).is_some()));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use futures::{Stream, stream};
 use tokio::time::{self, timeout_at};
 
-use super::{Begun, Settlement, Summary, attempt, check_length};
+use super::{Begun, Settlement, Standing, Summary, attempt, check_length};
 use crate::{
     error::CallError,
     provider::{ModelEvent, ModelRequest, ModelStream, ProviderError, Usage},
@@ -46,6 +46,7 @@ struct Open {
     source: ModelStream,
     first: Option<ModelEvent>,
     settlement: Settlement,
+    standing: Standing,
     deadline: Instant,
     target: Arc<Target>,
     promised: Option<Promised>,
@@ -71,12 +72,18 @@ pub(super) async fn open(target: &Target, prompt: &ModelRequest) -> Result<Opene
 }
 
 impl CallStream {
-    pub(super) fn new(opened: Opened, target: Arc<Target>, schema: Option<Schema>, begun: Begun) -> Self {
+    pub(super) fn new(
+        opened: Opened,
+        target: Arc<Target>,
+        schema: Option<Schema>,
+        begun: Begun,
+        standing: Standing,
+    ) -> Self {
         let Opened { source, first, usage } = opened;
         let Begun { route, mut settlement, deadline } = begun;
         settlement.reported(usage);
         let promised = schema.map(|schema| Promised { schema, text: String::new() });
-        let open = Open { source, first, settlement, deadline, target, promised };
+        let open = Open { source, first, settlement, standing, deadline, target, promised };
         Self { model: route.model, open: Some(open) }
     }
 
@@ -137,7 +144,16 @@ impl Open {
     }
 
     async fn read(&mut self) -> Result<Option<ModelEvent>, CallError> {
-        let Ok(event) = timeout_at(time::Instant::from_std(self.deadline), self.source.next()).await else {
+        // A provider that always has something to say would keep the second branch from ever being looked at.
+        if self.standing.is_lost() {
+            return Err(CallError::Revoked);
+        }
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(time::Instant::from_std(self.deadline), self.source.next()) => read,
+            () = self.standing.lost() => return Err(CallError::Revoked),
+        };
+        let Ok(event) = read else {
             self.settlement.late();
             return Err(CallError::DeadlineExceeded);
         };

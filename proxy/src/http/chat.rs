@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use super::{completion::Head, error};
 use crate::{
+    auth::principal::Principal,
     call::{self, Answer, CallRequest, CallStream, Event, Summary},
-    caller::Caller,
     error::CallError,
     provider::{
         Reply,
@@ -34,7 +34,7 @@ const LAST_EVENT: &[u8] = b"data: [DONE]\n\n";
 /// The handler.
 pub(super) async fn completions(
     State(shared): State<Arc<Shared>>,
-    Extension(caller): Extension<Arc<Caller>>,
+    Extension(principal): Extension<Principal>,
     Extension(entry): Extension<Arc<Entry>>,
     Extension(RequestId(id)): Extension<RequestId>,
     Extension(Deadline(deadline)): Extension<Deadline>,
@@ -52,7 +52,7 @@ pub(super) async fn completions(
                 wants_usage: request.chat_body.as_ref().is_some_and(ChatBody::wants_usage),
             };
             let request = CallRequest { model, prompt: request, input_length, deadline: Some(deadline) };
-            asked.answer(&shared, &caller, &entry, request).await
+            asked.answer(&shared, &principal, &entry, request).await
         }
         Err(bad) => Err(bad.into()),
     };
@@ -73,16 +73,16 @@ impl Asked {
     async fn answer(
         self,
         shared: &Arc<Shared>,
-        caller: &Arc<Caller>,
+        principal: &Principal,
         entry: &Arc<Entry>,
         request: CallRequest,
     ) -> Result<Response, CallError> {
         if self.stream {
-            let answer = call::stream(shared, caller, request).await?;
+            let answer = call::stream(shared, principal, request).await?;
             entry.model(answer.model());
             return Ok(self.streamed(answer, Arc::clone(entry)));
         }
-        let Answer { reply, summary } = call::execute(shared, caller, request).await?;
+        let Answer { reply, summary } = call::execute(shared, &principal.caller, request).await?;
         entry.model(&summary.model);
         Ok(match reply {
             Reply::Raw(body, _) => json_body(body),

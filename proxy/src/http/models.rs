@@ -11,7 +11,7 @@ use serde::Serialize;
 use vibectl_token::table::Scope;
 
 use super::error;
-use crate::{caller::Caller, error::CallError, provider::Provider, state::Shared};
+use crate::{auth::principal::Principal, error::CallError, provider::Provider, state::Shared};
 
 #[derive(Serialize)]
 struct List {
@@ -29,7 +29,7 @@ struct Model {
 
 pub(super) async fn list(
     State(shared): State<Arc<Shared>>,
-    Extension(caller): Extension<Arc<Caller>>,
+    Extension(Principal { caller, .. }): Extension<Principal>,
 ) -> Response {
     if !caller.scopes.contains(Scope::Models) {
         return error::response(&CallError::NotAllowed);

@@ -61,7 +61,7 @@ impl AddressRule {
 
 /// Resolves names as the system does and keeps the addresses that the rule allows.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GuardedResolver(pub(super) AddressRule);
+pub(crate) struct GuardedResolver(pub(crate) AddressRule);
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {

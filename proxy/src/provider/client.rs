@@ -37,7 +37,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a provider is off.
 #[derive(Debug, Error)]
-pub(super) enum Off {
+pub(crate) enum Off {
     #[error(transparent)]
     Missing(#[from] Missing),
     #[error("its base_url is not an http or https address")]
@@ -153,7 +153,7 @@ async fn read(mut response: Response, limit: usize) -> Result<Bytes, ProviderErr
     Ok(body.freeze())
 }
 
-fn literal_address(url: &Url) -> Option<IpAddr> {
+pub(crate) fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
@@ -169,7 +169,7 @@ fn authorization(key: Option<&Secret>) -> Result<HeaderMap, Off> {
 }
 
 /// TLS with the given CA alone, or with Mozilla's roots, which the binary carries: images have no trust store.
-fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, Off> {
+pub(crate) fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, Off> {
     let mut roots = RootCertStore::empty();
     match ca {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),

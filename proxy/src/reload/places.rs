@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use vibectl_config::locate::REVOCATION_FILE;
 use vibectl_config::mount::{
-    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS,
+    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS,
 };
 use vibectl_config::{Access, Jwt, Provider, ProviderKind, Tls};
 use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
 
-/// The table shards and the public keys.
+/// The table shards, the public keys and the other issuers.
 pub fn access(access: &Access) -> PartFiles {
-    let names = (0..SHARDS).map(mount::shard_file).chain([JWKS_FILE.to_owned()]);
+    let names = (0..SHARDS).map(mount::shard_file).chain([JWKS_FILE.to_owned(), ISSUERS_FILE.to_owned()]);
     PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
 }
 

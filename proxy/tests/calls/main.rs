@@ -11,5 +11,6 @@ mod keys;
 mod openai_front;
 mod pass_through;
 mod proxy;
+mod revoked;
 mod structured;
 mod upstream;

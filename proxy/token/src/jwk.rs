@@ -2,7 +2,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -52,8 +53,8 @@ impl PublicJwk {
         jwk.named()
     }
 
-    pub(crate) fn rs256(modulus: &[u8], exponent: &[u8]) -> Self {
-        let mut jwk = Self::empty(Algorithm::Rs256, "RSA");
+    pub(crate) fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Self {
+        let mut jwk = Self::empty(algorithm, "RSA");
         (jwk.n, jwk.e) = (Some(URL_SAFE_NO_PAD.encode(modulus)), Some(URL_SAFE_NO_PAD.encode(exponent)));
         jwk.named()
     }
@@ -88,7 +89,9 @@ impl PublicJwk {
             Algorithm::EdDsa => {
                 serde_json::json!({"crv": text(&self.crv), "kty": self.kty, "x": text(&self.x)})
             }
-            Algorithm::Rs256 => serde_json::json!({"e": text(&self.e), "kty": self.kty, "n": text(&self.n)}),
+            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => {
+                serde_json::json!({"e": text(&self.e), "kty": self.kty, "n": text(&self.n)})
+            }
         };
         URL_SAFE_NO_PAD.encode(digest(&SHA256, members.to_string().as_bytes()))
     }
@@ -102,27 +105,36 @@ impl PublicJwk {
         let Self { alg, crv, e, kid: _, kty, n, usage: _, x, y } = self;
         match (alg, kty.as_str(), crv.as_deref(), x, y, n, e) {
             (Algorithm::Es256, "EC", Some("P-256"), Some(x), Some(y), None, None) => es256_key(x, y),
-            (Algorithm::EdDsa, "OKP", Some("Ed25519"), Some(x), None, None, None) => {
-                ParsedPublicKey::new(&ED25519, fixed(x)?).ok()
-            }
-            (Algorithm::Rs256, "RSA", None, None, None, Some(n), Some(e)) => rs256_key(n, e),
+            (Algorithm::EdDsa, "OKP", Some("Ed25519"), Some(x), None, None, None) => eddsa_key(x),
+            (alg, "RSA", None, None, None, Some(n), Some(e)) if alg.is_rsa() => rsa_key(*alg, n, e),
             _ => None,
         }
     }
 }
 
-fn es256_key(x: &str, y: &str) -> Option<ParsedPublicKey> {
+pub(crate) fn es256_key(x: &str, y: &str) -> Option<ParsedPublicKey> {
     let point = [&[4][..], &fixed(x)?, &fixed(y)?].concat();
     ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok()
 }
 
-fn rs256_key(n: &str, e: &str) -> Option<ParsedPublicKey> {
+pub(crate) fn eddsa_key(x: &str) -> Option<ParsedPublicKey> {
+    ParsedPublicKey::new(&ED25519, fixed(x)?).ok()
+}
+
+/// None also for a key that is too weak, or so long that verifying would cost more than a token is worth.
+pub(crate) fn rsa_key(algorithm: Algorithm, n: &str, e: &str) -> Option<ParsedPublicKey> {
+    let parameters = match algorithm {
+        Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::Rs384 => &RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::Rs512 => &RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::Es256 | Algorithm::EdDsa => return None,
+    };
     let n = URL_SAFE_NO_PAD.decode(n).ok()?;
     let e = URL_SAFE_NO_PAD.decode(e).ok()?;
     if !(MIN_RSA_MODULUS_BYTES..=MAX_RSA_MODULUS_BYTES).contains(&n.len()) {
         return None;
     }
-    RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()
+    RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters).ok()
 }
 
 fn fixed(text: &str) -> Option<[u8; 32]> {

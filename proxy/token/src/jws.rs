@@ -18,16 +18,16 @@ pub(crate) struct Header {
     pub(crate) typ: Option<String>,
 }
 
-/// A token taken apart; nothing of it is verified.
-pub(crate) struct Unverified<'a> {
-    pub(crate) header: Header,
+/// A token taken apart; nothing of it is verified. `H` says which headers are acceptable.
+pub(crate) struct Unverified<'a, H = Header> {
+    pub(crate) header: H,
     /// What the signature is over.
     pub(crate) signed: &'a str,
     pub(crate) signature: Vec<u8>,
     claims: &'a str,
 }
 
-impl<'a> Unverified<'a> {
+impl<'a, H: DeserializeOwned> Unverified<'a, H> {
     /// Takes a token of at most `limit` bytes apart.
     pub(crate) fn parse(token: &'a str, limit: usize) -> Result<Self, Rejection> {
         if token.len() > limit {
@@ -44,7 +44,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { header, signed, signature, claims })
     }
 
-    /// The claims. To be called after the signature is verified.
+    /// The claims. Nothing may be decided by them before the signature is verified, but which key is to verify it.
     pub(crate) fn claims<C: DeserializeOwned>(&self) -> Result<C, Rejection> {
         let claims = URL_SAFE_NO_PAD.decode(self.claims).map_err(|_| Rejection::Malformed)?;
         object(&claims).ok_or(Rejection::Claims)

@@ -86,6 +86,11 @@ impl KeySet {
         self.keys.keys().map(String::as_str)
     }
 
+    /// Whether there is a key of this name.
+    pub fn contains(&self, kid: &str) -> bool {
+        self.keys.contains_key(kid)
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -4,6 +4,7 @@
 //! files, Secrets or requests belongs to the callers.
 //!
 //! - [`mint`] and [`verify`]: signed tokens of a cluster, by a [`SigningKey`] and a [`KeySet`].
+//! - [`foreign`]: tokens of others, such as service accounts and OpenID Connect providers.
 //! - [`table`]: the access table, one row per live `ProxyToken`. No row, no access.
 //! - [`rotation`]: the life of signing keys. [`renewal`]: when a token is made anew.
 //! - [`standalone`]: tokens of a server that runs alone, signed with one shared secret, and which of them are revoked.
@@ -12,6 +13,7 @@
 mod algorithm;
 mod claims;
 mod confirmation;
+pub mod foreign;
 mod inspect;
 mod jwk;
 mod jws;
@@ -38,4 +40,4 @@ pub use mint::{MintError, mint};
 pub use rejection::Rejection;
 pub use signing_key::{KeyError, SigningKey};
 pub use token::Token;
-pub use verify::{MAX_TOKEN_BYTES, verify};
+pub use verify::{MAX_TOKEN_BYTES, Verified, verify};

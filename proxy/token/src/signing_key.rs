@@ -8,7 +8,8 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+    RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -32,7 +33,7 @@ pub struct SigningKey {
 enum Pair {
     Es256(EcdsaKeyPair),
     EdDsa(Ed25519KeyPair),
-    Rs256(Box<RsaKeyPair>),
+    Rsa(Box<RsaKeyPair>, &'static RsaHash),
 }
 
 /// Why a private key cannot be made, read, written or used.
@@ -55,32 +56,54 @@ pub enum KeyError {
     Sign,
 }
 
+/// What an RSA key signs with: the key itself does not say.
+struct RsaHash {
+    algorithm: Algorithm,
+    encoding: &'static dyn RsaEncoding,
+}
+
+static RSA_HASHES: [RsaHash; 3] = [
+    RsaHash { algorithm: Algorithm::Rs256, encoding: &RSA_PKCS1_SHA256 },
+    RsaHash { algorithm: Algorithm::Rs384, encoding: &RSA_PKCS1_SHA384 },
+    RsaHash { algorithm: Algorithm::Rs512, encoding: &RSA_PKCS1_SHA512 },
+];
+
 impl SigningKey {
     /// A new key from the system's randomness.
     pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let pair = match algorithm {
             Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Es256),
             Algorithm::EdDsa => Ed25519KeyPair::generate().map(Pair::EdDsa),
-            Algorithm::Rs256 => {
-                RsaKeyPair::generate(KeySize::Rsa2048).map(|pair| Pair::Rs256(Box::new(pair)))
+            Algorithm::Rs256 | Algorithm::Rs384 | Algorithm::Rs512 => {
+                RsaKeyPair::generate(KeySize::Rsa2048).map(|pair| Pair::rsa(pair, algorithm))
             }
         };
         Self::from_pair(pair.map_err(|_| KeyError::Generate)?)
     }
 
-    /// Reads an unencrypted `PRIVATE KEY` block; the kind of key decides the algorithm.
+    /// Reads an unencrypted `PRIVATE KEY` block; the kind of key decides the algorithm, and RSA is for RS256.
     pub fn from_pkcs8_pem(pem: &str) -> Result<Self, KeyError> {
+        Self::read(pem, Algorithm::Rs256)
+    }
+
+    /// Reads an unencrypted `PRIVATE KEY` block that must be one for this algorithm.
+    pub fn from_pkcs8_pem_for(algorithm: Algorithm, pem: &str) -> Result<Self, KeyError> {
+        let key = Self::read(pem, algorithm)?;
+        if key.algorithm() == algorithm { Ok(key) } else { Err(KeyError::Kind) }
+    }
+
+    fn read(pem: &str, of_rsa: Algorithm) -> Result<Self, KeyError> {
         let mut der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Pem)?;
-        let key = Self::from_pkcs8_der(der.secret_pkcs8_der());
+        let key = Self::from_pkcs8_der(der.secret_pkcs8_der(), of_rsa);
         der.zeroize();
         key
     }
 
-    fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
+    fn from_pkcs8_der(der: &[u8], of_rsa: Algorithm) -> Result<Self, KeyError> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
             .map(Pair::Es256)
             .or_else(|_| Ed25519KeyPair::from_pkcs8(der).map(Pair::EdDsa))
-            .or_else(|_| RsaKeyPair::from_pkcs8(der).map(|pair| Pair::Rs256(Box::new(pair))))
+            .or_else(|_| RsaKeyPair::from_pkcs8(der).map(|pair| Pair::rsa(pair, of_rsa)))
             .map_err(|_| KeyError::Kind)?;
         Self::from_pair(pair)
     }
@@ -134,13 +157,21 @@ impl fmt::Debug for SigningKey {
 }
 
 impl Pair {
+    /// With the hash of an RSA algorithm; any other algorithm reads as RS256.
+    fn rsa(pair: RsaKeyPair, algorithm: Algorithm) -> Self {
+        let [default, ..] = &RSA_HASHES;
+        let hash = RSA_HASHES.iter().find(|hash| hash.algorithm == algorithm).unwrap_or(default);
+        Self::Rsa(Box::new(pair), hash)
+    }
+
     fn public_jwk(&self) -> Option<PublicJwk> {
         match self {
             Self::Es256(pair) => PublicJwk::es256(pair.public_key().as_ref()),
             Self::EdDsa(pair) => Some(PublicJwk::eddsa(pair.public_key().as_ref())),
-            Self::Rs256(pair) => {
+            Self::Rsa(pair, hash) => {
                 let (modulus, exponent) = rsa::modulus_and_exponent(pair.public_key().as_ref())?;
-                (modulus.len() >= MIN_RSA_MODULUS_BYTES).then(|| PublicJwk::rs256(modulus, exponent))
+                (modulus.len() >= MIN_RSA_MODULUS_BYTES)
+                    .then(|| PublicJwk::rsa(hash.algorithm, modulus, exponent))
             }
         }
     }
@@ -149,7 +180,7 @@ impl Pair {
         let encoded = match self {
             Self::Es256(pair) => pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())),
             Self::EdDsa(pair) => pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())),
-            Self::Rs256(pair) => pair.as_der().map(|der| Zeroizing::new(der.as_ref().to_vec())),
+            Self::Rsa(pair, _) => pair.as_der().map(|der| Zeroizing::new(der.as_ref().to_vec())),
         };
         encoded.map_err(|_| KeyError::Encode)
     }
@@ -159,9 +190,9 @@ impl Pair {
         match self {
             Self::Es256(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
             Self::EdDsa(pair) => Some(pair.try_sign(message).ok()?.as_ref().to_vec()),
-            Self::Rs256(pair) => {
+            Self::Rsa(pair, hash) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+                pair.sign(hash.encoding, &random, message, &mut signature).ok()?;
                 Some(signature)
             }
         }

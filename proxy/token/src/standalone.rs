@@ -95,7 +95,7 @@ pub fn generate(secret: &Secret, claims: &Claims) -> Result<Token, MintError> {
 /// It ends at its very second, as with the original. A start may lie ahead by the leeway, for a token that was made
 /// on another machine.
 pub fn verify(secret: &Secret, issuer: &str, token: &str, now: i64) -> Result<Verified, Rejection> {
-    let unverified = Unverified::parse(token, MAX_TOKEN_BYTES)?;
+    let unverified: Unverified<'_> = Unverified::parse(token, MAX_TOKEN_BYTES)?;
     if unverified.header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case(TOKEN_TYPE)) {
         return Err(Rejection::Header);
     }

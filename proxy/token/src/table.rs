@@ -5,7 +5,7 @@
 mod row;
 mod shard;
 
-pub use row::{Row, Scope, Scopes};
+pub use row::{Identity, Row, Scope, Scopes};
 pub use shard::{
     DecodeError, DecodedShard, EncodeError, MAX_ENCODED_BYTES, SHARDS, decode_shard, encode_shards, shard_of,
 };

@@ -11,11 +11,25 @@ pub const MAX_TOKEN_BYTES: usize = 8192;
 /// RFC 9068's type, so that a token for something else signed by the same key would not pass (RFC 8725, 3.11).
 pub(crate) const TOKEN_TYPE: &str = "at+jwt";
 
-/// The claims of `token`, if a key of the set signed it for the expected audience and it is in time.
+/// A token whose signature, issuer, audience and times are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// The key that signed it: the token is good only while that key is.
+    pub kid: String,
+}
+
+/// What `token` says, if a key of the set signed it for the expected audience and it is in time.
 ///
 /// The key is chosen by `kid` alone and brings its algorithm. Whether the holder may call is up to the access table.
-pub fn verify(keys: &KeySet, expected: &Expectation<'_>, token: &str, now: i64) -> Result<Claims, Rejection> {
-    let unverified = Unverified::parse(token, MAX_TOKEN_BYTES)?;
+pub fn verify(
+    keys: &KeySet,
+    expected: &Expectation<'_>,
+    token: &str,
+    now: i64,
+) -> Result<Verified, Rejection> {
+    let unverified: Unverified<'_> = Unverified::parse(token, MAX_TOKEN_BYTES)?;
     if unverified.header.typ.as_deref() != Some(TOKEN_TYPE) {
         return Err(Rejection::Header);
     }
@@ -29,7 +43,7 @@ pub fn verify(keys: &KeySet, expected: &Expectation<'_>, token: &str, now: i64) 
         .map_err(|_| Rejection::Signature)?;
     let claims: Claims = unverified.claims()?;
     claims.check(expected, now)?;
-    Ok(claims)
+    Ok(Verified { claims, kid: kid.to_owned() })
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ fn row(uid: &str) -> Row {
         scopes: vec![Scope::Execute],
         limits: Limits::default(),
         min_iat: 0,
+        issued: true,
+        identities: Vec::new(),
     }
 }
 
@@ -59,6 +61,8 @@ fn arbitrary_row() -> impl Strategy<Value = Row> {
             scopes,
             limits,
             min_iat,
+            issued: true,
+            identities: Vec::new(),
         })
 }
 

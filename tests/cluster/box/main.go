@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-const usage = "usage: box pause | serve ADDRESS | openai ADDRESS | fetch URL | resolve NAME | print WORDS"
+const usage = "usage: box pause | serve ADDRESS | openai ADDRESS | files ADDRESS FOLDER | fetch URL | resolve NAME | print WORDS"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -35,6 +35,8 @@ func run(command string, arguments []string) error {
 		return serve(argument)
 	case "openai":
 		return openai(argument)
+	case "files":
+		return files(arguments)
 	case "fetch":
 		return fetch(argument)
 	case "resolve":
@@ -84,6 +86,17 @@ func serve(address string) error {
 			fmt.Fprintln(response, host)
 		})}
 	return server.ListenAndServe()
+}
+
+// Serves a folder over TLS, with the tls.crt and tls.key in it: an identity provider is little more than two files.
+func files(arguments []string) error {
+	if len(arguments) != 2 {
+		return fmt.Errorf("files needs an address and a folder: %s", usage)
+	}
+	address, folder := arguments[0], arguments[1]
+	fmt.Println("serving", folder, "on", address)
+	server := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second, Handler: http.FileServer(http.Dir(folder))}
+	return server.ListenAndServeTLS(folder+"/tls.crt", folder+"/tls.key")
 }
 
 func fetch(url string) error {

@@ -20,11 +20,14 @@ const SCHEDULER: &str = "kube-scheduler";
 /// The names of its processes and logs.
 pub(super) const COMPONENTS: [&str; 4] = [ETCD, API_SERVER, CONTROLLER_MANAGER, SCHEDULER];
 
-/// Tests count what writes by this log; reads would only fill it.
+/// Tests count writes by this log, and compare the operator's rights with what it asks for; the reads of others would
+/// only fill it.
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Metadata
+  users: ['system:serviceaccount:vibectl-system:vibectl-operator']
 - level: None
   verbs: [get, list, watch]
 - level: Metadata

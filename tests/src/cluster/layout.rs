@@ -77,7 +77,7 @@ impl Layout {
         self.path("logs")
     }
 
-    /// Every write to the API server, one JSON object a line (audit level Metadata; reads are left out).
+    /// Every write to the API server and every request of the operator, one JSON object a line (audit level Metadata).
     pub fn audit_log(&self) -> PathBuf {
         self.path("logs/audit.jsonl")
     }

@@ -32,6 +32,14 @@ pub(crate) fn token(name: &str, proxy: &str) -> String {
     )
 }
 
+/// A token for a service account of the same name.
+pub(crate) fn service_account(name: &str, proxy: &str) -> String {
+    format!(
+        "{{apiVersion: vibectl.dev/v1alpha1, kind: ProxyToken, metadata: {{name: {name}}}, \
+         spec: {{proxyRef: {{name: {proxy}}}, identity: {{serviceAccount: {{name: {name}}}}}}}}}"
+    )
+}
+
 /// A model server that answers with the model and the key it was asked with.
 pub(crate) fn model_server(image: &str) -> String {
     format!(

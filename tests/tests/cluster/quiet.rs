@@ -52,7 +52,9 @@ fn writes(layout: &Layout, namespace: &str, uid: &str) -> Result<Vec<String>> {
         let object = &event["objectRef"];
         let name = object["name"].as_str().unwrap_or_default();
         let concerns_us = object["namespace"] == namespace || name.contains(uid);
-        if event["user"]["username"] == user.as_str() && event["stage"] == "ResponseComplete" && concerns_us {
+        let of_operator = event["user"]["username"] == user.as_str() && event["stage"] == "ResponseComplete";
+        let reads = ["get", "list", "watch"].iter().any(|verb| event["verb"] == *verb);
+        if of_operator && concerns_us && !reads {
             writes.push(format!("{} {}/{name} {}", event["verb"], object["resource"], object["subresource"]));
         }
     }

@@ -6,9 +6,9 @@ use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret, ServiceAccount},
 };
-use vibectl_config::mount::{JWKS_FILE, SHARDS, shard_file};
+use vibectl_config::mount::{ISSUERS_FILE, JWKS_FILE, SHARDS, shard_file};
 
-use super::object::metadata;
+use super::{Inputs, object::metadata};
 use crate::llm_proxy::validate::ValidatedProxy;
 
 /// The identity of the pods.
@@ -20,13 +20,20 @@ pub(super) fn service_account(proxy: &ValidatedProxy) -> ServiceAccount {
     }
 }
 
-/// The public keys of tokens.
-pub(super) fn jwks(proxy: &ValidatedProxy, jwks: &str) -> ConfigMap {
+/// The public keys of tokens, and the other issuers.
+pub(super) fn jwks(proxy: &ValidatedProxy, inputs: &Inputs) -> ConfigMap {
     ConfigMap {
         metadata: metadata(proxy, proxy.names.jwks()),
-        data: Some(BTreeMap::from([(JWKS_FILE.to_owned(), jwks.to_owned())])),
+        data: Some(public_files(inputs)),
         ..ConfigMap::default()
     }
+}
+
+/// What of the access files is not secret.
+pub(super) fn public_files(inputs: &Inputs) -> BTreeMap<String, String> {
+    let issuers = inputs.issuers.clone().map(|issuers| (ISSUERS_FILE.to_owned(), issuers));
+    let keys = (JWKS_FILE.to_owned(), inputs.jwks.clone());
+    issuers.into_iter().chain([keys]).collect()
 }
 
 /// One Secret for each shard of the table, whether or not it has rows.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use vibectl_config::mount::{CERTIFICATE_FILE, CONFIG_FILE, JWKS_FILE, KEY_FILE, Part, revision, shard_file};
+use vibectl_config::mount::{CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, Part, revision, shard_file};
 
-use super::{Inputs, volumes::provider_files};
+use super::{Inputs, access::public_files, volumes::provider_files};
 use crate::llm_proxy::{
     authority::{Authority, Kind},
     validate::ValidatedProxy,
@@ -50,7 +50,8 @@ fn config_files(config: &ConfigMap) -> Files {
 fn access_files(inputs: &Inputs) -> Files {
     let shards =
         inputs.access_shards.iter().enumerate().map(|(index, shard)| (shard_file(index), shard.clone()));
-    shards.chain([(JWKS_FILE.to_owned(), inputs.jwks.clone().into_bytes())]).collect()
+    let public = public_files(inputs).into_iter().map(|(name, text)| (name, text.into_bytes()));
+    shards.chain(public).collect()
 }
 
 /// With a private CA the leaf is made in the pod.

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use vibectl_config::mount::{
-    ACCESS_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR, JWKS_FILE, KEY_FILE,
-    PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
+    ACCESS_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR, ISSUERS_FILE,
+    JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
 };
 
 use crate::{
@@ -106,7 +106,7 @@ fn access_sources(proxy: &ValidatedProxy) -> Vec<VolumeProjection> {
     let jwks = VolumeProjection {
         config_map: Some(ConfigMapProjection {
             name: proxy.names.jwks(),
-            items: Some(vec![item(JWKS_FILE.to_owned(), JWKS_FILE.to_owned())]),
+            items: Some([JWKS_FILE, ISSUERS_FILE].map(|file| item(file.to_owned(), file.to_owned())).into()),
             optional: Some(true),
         }),
         ..VolumeProjection::default()

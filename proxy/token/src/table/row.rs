@@ -30,16 +30,50 @@ pub struct Row {
     pub limits: Limits,
     /// Tokens issued before this second are refused.
     pub min_iat: i64,
+    /// Whether credentials that we issued for it are accepted.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub issued: bool,
+    /// Who else is this caller, by the tokens of other issuers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<Identity>,
+}
+
+/// Somebody whom another issuer knows: a claim of its tokens with this value, or with a list that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Name of the issuer in the list of issuers.
+    pub issuer: String,
+    /// Name of the claim.
+    pub claim: String,
+    /// Its value.
+    pub value: String,
 }
 
 impl Row {
     pub(super) fn is_sound(&self) -> bool {
         let uid = !self.uid.is_empty() && self.uid.len() <= MAX_UID_BYTES;
-        uid && !self.namespace.is_empty()
+        let identities = self.identities.iter();
+        let named = identities.clone().all(|Identity { issuer, claim, value }| {
+            !issuer.is_empty() && !claim.is_empty() && !value.is_empty()
+        });
+        let somebody = self.issued || identities.len() > 0;
+        uid && named
+            && somebody
+            && !self.namespace.is_empty()
             && self.subject.split_once('/').is_some_and(|(namespace, name)| {
                 namespace == self.namespace && !name.is_empty() && !name.contains('/')
             })
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_true(flag: &bool) -> bool {
+    *flag
 }
 
 /// A kind of thing that a caller may do.

@@ -38,7 +38,8 @@ impl Signer {
 
     fn verify(&self, token: &str) -> Result<Claims, Rejection> {
         let (issuer, audience) = (issuer_of(UID), audience_of(UID));
-        verify(&self.keys, &Expectation { issuer: &issuer, audience: &audience }, token, NOW)
+        let expected = Expectation { issuer: &issuer, audience: &audience };
+        verify(&self.keys, &expected, token, NOW).map(|verified| verified.claims)
     }
 
     fn verify_claims(&self, claims: &Value) -> Result<Claims, Rejection> {
