@@ -13,9 +13,12 @@
 //!                    TrustBundle (what clients get)
 //! ```
 //!
+//! [`acme`] gets certificates from an ACME server, with its I/O passed in.
+//!
 //! Every key that is made here is ECDSA on P-256. Keys that are read may also be RSA, P-384, P-521 or Ed25519, so that a
 //! directory or Secret made by another tool keeps working.
 
+pub mod acme;
 pub mod bundle;
 pub mod ca;
 pub mod certificate;
