@@ -14,6 +14,7 @@ pub mod health;
 pub mod init_config;
 pub mod outcome;
 pub mod serve;
+pub mod serve_acme;
 mod table;
 pub mod token;
 
@@ -43,8 +44,8 @@ enum Command {
     ServeCustom(serve::ServeCustom),
     /// Serve with a certificate from a private CA, issued at the start
     ServeCa(serve::ServeCa),
-    /// Serve with a certificate from an ACME server (not available yet)
-    ServeAcme(serve::ServeAcme),
+    /// Serve with a certificate from an ACME server such as Let's Encrypt
+    ServeAcme(serve_acme::ServeAcme),
     /// Write a config file to start from
     InitConfig(init_config::InitConfig),
     /// Look at a config file, check it, change one value

@@ -14,6 +14,7 @@
 //! One subject per file: `cli` decides what to run, `settings` what the config is, `serve` starts and ends it.
 //! `limits`, `usage` and `parts` are pure state; `listener`, `service`, `grpc`, `http` and `provider` do I/O.
 
+pub mod acme;
 pub mod admin;
 pub mod auth;
 pub mod call;

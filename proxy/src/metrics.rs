@@ -47,6 +47,8 @@ pub struct Metrics {
     pub provider_calls: Family<2>,
     /// Tokens of settled calls, by direction.
     pub tokens: Family<1>,
+    /// What became of certificates of an ACME server.
+    pub acme_events: Family<1>,
     /// Bugs that were caught on the way to the caller.
     pub panics: Family<0>,
     /// 1, labelled with the version.
@@ -110,6 +112,11 @@ impl Default for Metrics {
                 ["provider", "outcome"],
             ),
             tokens: Family::counter("vibectl_tokens_total", "Tokens of settled calls.", ["direction"]),
+            acme_events: Family::counter(
+                "vibectl_acme_events_total",
+                "Certificates of an ACME server by what became of them.",
+                ["event"],
+            ),
             panics: Family::counter("vibectl_panics_total", "Bugs caught while answering.", []),
             build_info: Family::gauge("vibectl_build_info", "1, with the version as a label.", ["version"]),
         };
@@ -136,6 +143,7 @@ impl Metrics {
             client_crl_expiry,
             provider_calls,
             tokens,
+            acme_events,
             panics,
             build_info,
         } = self;
@@ -144,7 +152,7 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
-             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{panics}{build_info}"
+             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
         );
         text
     }

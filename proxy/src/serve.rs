@@ -5,6 +5,7 @@
 //! signal ─▶ not ready ─▶ drain (GOAWAY, calls finish) ─▶ cut at the deadline ─▶ fleet, admin ports ─▶ end
 //! ```
 
+mod acme;
 pub mod certificates;
 mod ending;
 mod ports;
@@ -40,7 +41,7 @@ pub struct Start {
 /// Serves until a signal, from a thread without a runtime.
 pub fn run(start: Start) -> Result<(), Failure> {
     let Start { settings, certificates } = start;
-    let insecure = settings.insecure;
+    let (insecure, folder) = (settings.insecure, settings.folder.clone());
     let started = Reloader::start(
         settings,
         |config| telemetry::start(config.server.log_level),
@@ -51,7 +52,7 @@ pub fn run(start: Start) -> Result<(), Failure> {
     known.map_err(|error| Failure::unusable(&error))?;
     let chosen = started.chosen.as_ref().ok_or_else(|| Failure::usage(&"this command does not serve"))?;
     announce(chosen, &started.shared.config());
-    let plan = certificates.plan(chosen.mode, &started.shared.config());
+    let plan = certificates.plan(chosen.mode, &started.shared.config(), folder.as_deref());
     let plan = plan.map_err(|mistakes| Failure::usage(&mistakes))?;
     panics::log_panics();
     let runtime =
@@ -118,8 +119,10 @@ async fn open(shared: &Arc<Shared>, security: Security) -> Result<Listener, Fail
     let server = &shared.config().server;
     let tcp = listener::bind("calls", &server.host, server.port).await.map_err(Failure::running)?;
     let address = tcp.local_addr().map_err(Failure::running)?;
-    let tls = matches!(security, Security::Tls(_));
-    shared.health.serving().await;
+    let tls = !matches!(security, Security::Plaintext);
+    if !shared.awaits_certificate() {
+        shared.health.serving().await;
+    }
     shared.now_listening();
     tracing::info!(%address, tls, version = env!("CARGO_PKG_VERSION"), "listening");
     Ok(Listener {

@@ -42,7 +42,8 @@ pub fn build(shared: &Arc<Shared>) -> Router {
         .merge(front::routes(shared))
         .fallback(no_route)
         .layer(from_fn_with_state(Arc::clone(shared), auth::apply));
-    let hsts = hsts::value(&shared.config().tls.hsts, shared.tls.get().is_some());
+    let over_tls = shared.tls.get().is_some() || shared.awaits_certificate();
+    let hsts = hsts::value(&shared.config().tls.hsts, over_tls);
     Router::new()
         .merge(shared.health.routes())
         .merge(api)

@@ -1,15 +1,17 @@
 //! From flags, environment and file to the one [`Config`] that is served, at the start and at every change of the file.
 
+pub mod acme;
 pub mod mode;
 
 use std::path::PathBuf;
 
-use vibectl_config::layers::Overrides;
+use vibectl_config::layers::{Origin, Overrides};
 use vibectl_config::locate::Environment;
 use vibectl_config::{Config, Notice, Parsed};
 
 use crate::parts::Files;
 use crate::reload::files::PartFiles;
+use crate::settings::acme::{AcmeFlags, HTTPS};
 use crate::settings::mode::{Chosen, Mode, ServeFlags};
 
 /// Name of the config file in [`Files`] (and in its revision).
@@ -53,6 +55,8 @@ pub enum TlsOverride {
     },
     /// With a certificate that is issued at the start, whatever the file says.
     Issued,
+    /// With a certificate from an ACME server.
+    Acme(AcmeFlags),
     /// As flags and file say together.
     Routed(ServeFlags),
 }
@@ -89,7 +93,11 @@ impl Settings {
     /// it was named.
     pub fn interpret(&self, files: &Files) -> Result<Loaded, Mistakes> {
         let parsed = self.parse(files)?;
+        let port_is_said = parsed.origin("server.port") != Origin::Default;
         let mut config = parsed.config;
+        if matches!(self.tls, TlsOverride::Acme(_)) && !port_is_said {
+            config.server.port = HTTPS;
+        }
         let chosen = self.put_over(&mut config).map_err(Mistakes::one)?;
         Ok(Loaded { config, notices: parsed.notices, chosen })
     }
@@ -126,10 +134,20 @@ impl Settings {
 
 impl TlsOverride {
     fn put_over(&self, config: &mut Config) -> Result<Option<Chosen>, String> {
+        // Another source of a certificate, or none, is what the command says.
+        config.acme.enabled &= matches!(self, Self::None | Self::Routed(_));
         let tls = &mut config.tls;
         let chosen = match self {
             Self::None => return Ok(None),
-            Self::Routed(flags) => return flags.put_over(config).map(Some),
+            Self::Routed(flags) => {
+                let chosen = flags.put_over(config)?;
+                acme::check(config)?;
+                chosen
+            }
+            Self::Acme(flags) => {
+                flags.put_over(config)?;
+                Chosen::by_command(Mode::Acme, "serve-acme")
+            }
             Self::Off => {
                 tls.enabled = Some(false);
                 (tls.cert_file, tls.key_file) = (None, None);

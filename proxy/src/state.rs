@@ -98,6 +98,8 @@ impl Shared {
             Some("draining\n")
         } else if !self.listening.load(Relaxed) {
             Some("not listening yet\n")
+        } else if self.awaits_certificate() {
+            Some("no certificate yet\n")
         } else if !self.auth.is_ready() {
             Some("no access table yet\n")
         } else if self.tls.get().is_some_and(|tls| Timestamp::now() > tls.facts().lifetime.not_after) {
@@ -106,6 +108,11 @@ impl Shared {
         } else {
             None
         }
+    }
+
+    /// Whether the port is open for the challenge of an ACME server alone.
+    pub fn awaits_certificate(&self) -> bool {
+        self.tls.get().is_none() && self.config().acme.enabled
     }
 
     /// The config in force.

@@ -70,8 +70,30 @@ impl TlsState {
     /// Serves with this leaf. With a client CA, callers have to show a certificate that it issued.
     pub fn new(leaf: &Leaf, clients: Option<ClientTrust>, min_version: MinVersion) -> Result<Self, TlsError> {
         let inputs = Inputs::new(leaf, clients, min_version)?;
+        Self::of(inputs, leaf, |built| Arc::new(ArcSwap::new(built)))
+    }
+
+    /// The same, for a port that is open already: the config that it has is replaced.
+    pub fn in_place_of(
+        config: Arc<ArcSwap<ServerConfig>>,
+        leaf: &Leaf,
+        clients: Option<ClientTrust>,
+        min_version: MinVersion,
+    ) -> Result<Self, TlsError> {
+        let inputs = Inputs::new(leaf, clients, min_version)?;
+        Self::of(inputs, leaf, |built| {
+            config.store(built);
+            config
+        })
+    }
+
+    fn of(
+        inputs: Inputs,
+        leaf: &Leaf,
+        place: impl FnOnce(Arc<ServerConfig>) -> Arc<ArcSwap<ServerConfig>>,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
-            config: Arc::new(ArcSwap::new(inputs.build()?)),
+            config: place(inputs.build()?),
             facts: ArcSwap::from_pointee(leaf.facts().clone()),
             inputs: Mutex::new(inputs),
         })

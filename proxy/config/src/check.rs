@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     decode::{MODEL_NAME, Report, is_model_name, join},
-    schema::Config,
+    schema::{ChallengeType, Config},
 };
 
 /// Notes every mistake that no section can see by itself.
@@ -17,12 +17,7 @@ pub(crate) fn cross_check(config: &Config, report: &Report) {
     check_certificate(config, report);
     check_tokens(config, report);
     check_ports(config, report);
-    if config.acme.enabled {
-        report.mistake_at(
-            "acme.enabled",
-            "not available yet: use tls.cert_file and tls.key_file, or a certificate of your own CA (serve-ca)",
-        );
-    }
+    check_acme(config, report);
 }
 
 fn check_providers(config: &Config, report: &Report) {
@@ -125,6 +120,19 @@ fn check_certificate(config: &Config, report: &Report) {
     }
 }
 
+/// What is wrong with a section that is not enabled is told by whoever enables it.
+fn check_acme(config: &Config, report: &Report) {
+    let acme = &config.acme;
+    if acme.enabled && report.is_clean("acme") {
+        for (key, text) in acme.problems() {
+            report.mistake_at(key, text);
+        }
+    }
+    if acme.dns.is_some() && acme.challenge.kind != ChallengeType::Dns01 {
+        report.notice_at("acme.dns", "without effect: acme.challenge.type is not dns-01");
+    }
+}
+
 fn check_tokens(config: &Config, report: &Report) {
     let jwt = &config.jwt;
     let keys = [
@@ -148,14 +156,17 @@ fn check_tokens(config: &Config, report: &Report) {
 
 /// No two listeners want the same port. Different addresses are left to the system to judge.
 fn check_ports(config: &Config, report: &Report) {
-    let Config { server, admin, fleet, .. } = config;
-    let mut listeners = vec![("server", &server.host, server.port)];
-    listeners.extend(admin.enabled.then_some(("admin", &admin.host, admin.port)));
-    listeners.extend(fleet.as_ref().map(|fleet| ("fleet", &fleet.host, fleet.port)));
-    for (index, (section, host, port)) in listeners.iter().enumerate() {
+    let Config { server, admin, fleet, acme, .. } = config;
+    let mut listeners = vec![("server.port", &server.host, server.port)];
+    listeners.extend(admin.enabled.then_some(("admin.port", &admin.host, admin.port)));
+    listeners.extend(fleet.as_ref().map(|fleet| ("fleet.port", &fleet.host, fleet.port)));
+    let http = &acme.challenge;
+    let http_listens = acme.enabled && http.kind == ChallengeType::Http01;
+    listeners.extend(http_listens.then_some(("acme.challenge.http_port", &http.http_host, http.http_port)));
+    for (index, (key, host, port)) in listeners.iter().enumerate() {
         let taken = listeners.iter().take(index).find(|(_, other, taken)| other == host && taken == port);
         if let Some((other, ..)) = taken {
-            report.mistake_at(&format!("{section}.port"), format!("{port} is {other}.port already"));
+            report.mistake_at(key, format!("{port} is {other} already"));
         }
     }
 }

@@ -35,9 +35,9 @@ pub use self::{
     parse::Parsed,
     render::{RenderError, render, show},
     schema::{
-        Access, Acme, Admin, Challenge, ChallengeType, Config, EMBEDDED_ECHO, Echo, EchoError, EchoUsage,
-        Fleet, Hsts, Jwt, JwtAlgorithm, Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind,
-        Route, Server, ServerLimits, Tls,
+        Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab,
+        Echo, EchoError, EchoUsage, Fleet, Hsts, Jwt, JwtAlgorithm, Limits, LogLevel, MinVersion, Model,
+        OpenAi, Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm,
     },
     secret::{HIDDEN, Secret},
     template::TEMPLATE,

@@ -21,7 +21,7 @@ use crate::decode::Cursor;
 
 pub use self::{
     access::Access,
-    acme::{Acme, Challenge, ChallengeType},
+    acme::{Acme, Challenge, ChallengeType, Dns, DnsHook, DnsUpdate, Eab, TsigAlgorithm},
     admin::Admin,
     fleet::Fleet,
     jwt::{Jwt, JwtAlgorithm},

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
-    Access, Acme, Admin, Challenge, ChallengeType, Config, Echo, EchoError, EchoUsage, Fleet, Hsts, Jwt,
-    Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route, Server, ServerLimits, Tls,
-    render,
+    Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo, EchoError,
+    EchoUsage, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route,
+    Server, ServerLimits, Tls, TsigAlgorithm, render,
 };
 
 /// Text that somebody might write, with a good part of what YAML readers take for something else.
@@ -143,18 +143,34 @@ prop_compose! {
     }
 }
 
+fn eab() -> impl Strategy<Value = Option<Eab>> {
+    option::of((text(), path()).prop_map(|(kid, hmac_key_file)| Eab { kid, hmac_key_file }))
+}
+
+fn dns() -> impl Strategy<Value = Option<Dns>> {
+    let algorithm = prop::sample::select(TsigAlgorithm::NAMES.map(|(_, algorithm)| algorithm).to_vec());
+    let update = (text(), host(), text(), path(), algorithm, 0..=600_u32).prop_map(
+        |(server, zone, key_name, key_file, key_algorithm, wait_seconds)| {
+            Dns::Update(DnsUpdate { server, zone, key_name, key_file, key_algorithm, wait_seconds })
+        },
+    );
+    let hook = (collection::vec(text(), 1..3), 1..=600_u32)
+        .prop_map(|(command, timeout_seconds)| Dns::Hook(DnsHook { command, timeout_seconds }));
+    option::of(prop_oneof![update, hook])
+}
+
 prop_compose! {
     fn acme()(
         (email, domains, directory_url) in (option::of(text()), collection::vec(text(), 0..3), text()),
-        ca_cert_file in option::of(path()),
+        (ca_cert_file, eab, dns) in (option::of(path()), eab(), dns()),
         kind in prop::sample::select(ChallengeType::NAMES.map(|(_, kind)| kind).to_vec()),
-        (http_host, challenge_port, http_port) in (host(), 1..=u16::MAX, 1..=u16::MAX),
-        (challenge_dir, auto_renew, renew_days_before_expiry) in (path(), any::<bool>(), positive()),
+        (http_host, http_port) in (host(), 1..=u16::MAX),
+        (staging, agree_tos, auto_renew) in any::<(bool, bool, bool)>(),
     ) -> Acme {
-        let challenge = Challenge { kind, http_host, http_port: challenge_port };
+        let challenge = Challenge { kind, http_host, http_port };
         Acme {
-            enabled: false, email, domains, directory_url, ca_cert_file, challenge, http_port, challenge_dir,
-            auto_renew, renew_days_before_expiry,
+            enabled: false, email, domains, directory_url, staging, agree_tos, ca_cert_file, eab, challenge, dns,
+            auto_renew,
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Common {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
-    /// Port to listen on [default: 50051]
+    /// Port to listen on [default: 50051; of serve-acme: 443]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
     /// Model of calls that name none
@@ -98,7 +98,7 @@ pub struct Serve {
     /// Make a self-signed certificate, once, in certs/ of the server's config directory, and serve with it
     #[arg(long, conflicts_with_all = ["cert_file", "key_file", "acme"])]
     generate_certs: bool,
-    /// Get the certificate from the ACME server of the config (not available yet)
+    /// Get the certificate from the ACME server of the config; better: serve-acme
     #[arg(long, conflicts_with_all = ["no_acme", "cert_file", "key_file"])]
     acme: bool,
     /// Leave out acme of the config
@@ -146,25 +146,6 @@ pub struct ServeCa {
     /// Days that a certificate is valid; it is renewed long before
     #[arg(long, default_value_t = 90, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     validity_days: u32,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Arguments of `serve-acme`. They are checked, so that a script fails for the right reason.
-#[derive(Debug, Args)]
-pub struct ServeAcme {
-    /// Address for notices of the ACME server
-    #[arg(long)]
-    email: String,
-    /// Name of the certificate; may be repeated
-    #[arg(long = "domain", required = true, value_name = "NAME")]
-    domains: Vec<String>,
-    /// Directory of the ACME server
-    #[arg(long, value_name = "URL")]
-    directory_url: Option<String>,
-    /// How the names are proven
-    #[arg(long, value_parser = ["http-01", "dns-01", "tls-alpn-01"], value_name = "TYPE")]
-    challenge_type: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -224,19 +205,8 @@ impl ServeCa {
     }
 }
 
-impl ServeAcme {
-    /// Refuses, with what to use instead.
-    pub fn run(self) -> Result<(), Failure> {
-        let names = self.domains.join(", ");
-        Err(Failure::Usage(format!(
-            "serve-acme is not available yet; have another client get a certificate for {names} and use \
-             `vibectl-server serve-custom --cert-file FILE --key-file FILE`: renewed files are followed without a restart"
-        )))
-    }
-}
-
 impl Common {
-    fn settings(self, tls: TlsOverride, insecure: bool) -> Result<Settings, Failure> {
+    pub(super) fn settings(self, tls: TlsOverride, insecure: bool) -> Result<Settings, Failure> {
         let Self {
             config,
             host,

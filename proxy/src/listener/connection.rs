@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 use crate::listener::newcomers::{Newcomer, Newcomers};
 use crate::listener::preface::await_first_bytes;
-use crate::listener::tls::{Agreed, Protocol, Security, handshake};
+use crate::listener::tls::{Agreed, Protocol, Security, handshake, handshake_or_challenge};
 use crate::listener::{PREFACE_TIME, Peer};
 use crate::service::deadline::MAX_CALL;
 use crate::shutdown::Stages;
@@ -88,6 +88,16 @@ impl Connection {
                 }
                 Err(error) => self.refused("handshake", &error),
             },
+            Security::Acme(config, answers) => {
+                match self.while_welcome(&newcomer, handshake_or_challenge(config, answers, stream)).await {
+                    Ok(Some(stream)) => {
+                        let agreed = Agreed::in_handshake(&stream);
+                        self.identify(stream, newcomer, agreed).await;
+                    }
+                    Ok(None) => tracing::info!(peer = %self.peer.0, "answered a challenge"),
+                    Err(error) => self.refused("handshake", &error),
+                }
+            }
         }
     }
 

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use crate::acme::alpn;
+use crate::acme::answers::Answers;
 use crate::listener::HANDSHAKE_TIME;
 
 /// How connections of a port are secured.
@@ -20,6 +24,8 @@ pub enum Security {
     Plaintext,
     /// With TLS. A new connection uses what is in here when it arrives; open ones are not touched by a change.
     Tls(Arc<ArcSwap<ServerConfig>>),
+    /// As [`Self::Tls`], and handshakes of an ACME server get the answer to its pending challenge.
+    Acme(Arc<ArcSwap<ServerConfig>>, Answers),
 }
 
 /// SHA-256 of the certificate that the peer of a connection has shown and that was accepted, in the extensions of its
@@ -78,4 +84,25 @@ pub(super) async fn handshake(
 ) -> io::Result<TlsStream<TcpStream>> {
     let acceptor = TlsAcceptor::from(config.load_full());
     timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
+/// As [`handshake`]; none for a handshake that was a challenge's, which ends with its answer.
+pub(super) async fn handshake_or_challenge(
+    config: &ArcSwap<ServerConfig>,
+    answers: &Answers,
+    stream: TcpStream,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let whole = async {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let challenged = alpn::challenged_name(&start.client_hello());
+        if let Some(name) = challenged
+            && let Some(answer) = alpn::config_for(answers, name).await
+        {
+            let mut stream = start.into_stream(answer).await?;
+            stream.shutdown().await?;
+            return Ok(None);
+        }
+        start.into_stream(config.load_full()).await.map(Some)
+    };
+    timeout(HANDSHAKE_TIME, whole).await.map_err(|_| io::ErrorKind::TimedOut)?
 }

@@ -1,5 +1,6 @@
 //! Where the certificate of the service port comes from. No way ever falls back to a weaker one.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,9 +9,11 @@ use tokio::task::JoinSet;
 use vibectl_config::{Config, Tls};
 use vibectl_pki::{Leaf, Names};
 
+use crate::acme::AcmePlan;
 use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
 use crate::reload::client_trust;
+use crate::serve::acme;
 use crate::settings::Mistakes;
 use crate::settings::mode::Mode;
 use crate::state::Shared;
@@ -40,11 +43,14 @@ pub enum Plan {
     SelfSigned(PairPath, Names),
     /// Issued, and renewed.
     Issued(CaIssuer),
+    /// From an ACME server.
+    Acme(Box<AcmePlan>),
 }
 
 impl Certificates {
     /// What the mode means with what the command brings along.
-    pub fn plan(self, mode: Mode, config: &Config) -> Result<Plan, Mistakes> {
+    /// `folder` is the server's config directory.
+    pub fn plan(self, mode: Mode, config: &Config, folder: Option<&Path>) -> Result<Plan, Mistakes> {
         match (mode, self) {
             (Mode::Insecure, _) => Ok(Plan::Plaintext),
             (Mode::Custom, _) => Ok(Plan::Files),
@@ -54,16 +60,12 @@ impl Certificates {
                 Ok(Plan::SelfSigned(paths, names))
             }
             (Mode::Ca, Self::Issued(issuer)) => Ok(Plan::Issued(issuer)),
-            (Mode::Acme, _) => Err(mistake(ACME)),
+            (Mode::Acme, _) => acme::plan(config, folder),
             // Each command brings along what its own modes need.
             (Mode::SelfSigned | Mode::Ca, _) => Err(mistake("no place for a certificate")),
         }
     }
 }
-
-/// What is said until certificates can be had from an ACME server.
-const ACME: &str = "certificates from an ACME server are not available yet; have another client get one and use \
-                    `vibectl-server serve-custom --cert-file FILE --key-file FILE`: renewed files are followed without a restart";
 
 fn mistake(text: &str) -> Mistakes {
     Mistakes(vec![text.to_owned()])
@@ -85,6 +87,7 @@ impl Plan {
         let tls = &shared.config().tls;
         match self {
             Self::Plaintext => return Ok(Security::Plaintext),
+            Self::Acme(plan) => return acme::establish(*plan, shared, tasks).await,
             Self::Files => {}
             Self::SelfSigned(paths, names) => {
                 let leaf = self_signed::in_files(&paths, &names, now)

@@ -158,8 +158,8 @@ impl ServeFlags {
 }
 
 /// The ways to have a certificate, or to do without.
-const NO_CERTIFICATE: &str = "no certificate: set tls.cert_file and tls.key_file, or use `serve --tls` (self-signed), `serve-ca` or \
-                              `serve-custom`, or set tls.enabled: false for plaintext";
+const NO_CERTIFICATE: &str = "no certificate: set tls.cert_file and tls.key_file, or use `serve --tls` (self-signed), `serve-acme`, \
+                              `serve-ca` or `serve-custom`, or set tls.enabled: false for plaintext";
 
 fn first<const N: usize>(said: [(bool, &'static str); N]) -> Option<&'static str> {
     said.into_iter().find_map(|(said, by)| said.then_some(by))

@@ -66,13 +66,34 @@ fn a_ca_that_is_not_there_names_the_command_that_makes_one() {
 }
 
 #[test]
-fn acme_is_not_available_yet_and_says_what_to_use() {
+fn h12_without_accepted_terms_acme_does_not_start_and_says_how_to_accept_them() {
     let flag = refused(&["serve-acme", "--email", "a@b.example", "--domain", "b.example"], "");
     let config = "acme: {enabled: true, email: a@b.example, domains: [b.example]}";
     let file = refused(&["serve", "--no-require-auth", "--config", "c.yaml"], config);
 
-    assert_eq!((flag.0, flag.1.contains("serve-custom")), (Some(64), true), "{}", flag.1);
-    assert_eq!((file.0, file.1.contains("not available yet")), (Some(64), true), "{}", file.1);
+    for (code, text) in [flag, file] {
+        assert_eq!(code, Some(64), "{text}");
+        assert!(
+            text.contains("--agree-tos") && text.contains("https://letsencrypt.org/repository/"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn h12_a_directory_without_tls_and_names_that_are_none_are_mistakes() {
+    let acme = ["serve-acme", "--no-require-auth", "--agree-tos", "--email", "a@b.example"];
+    let plain = refused(
+        &[&acme[..], &["--domain", "b.example", "--directory-url", "http://ca.example/"]].concat(),
+        "",
+    );
+    let address = refused(&[&acme[..], &["--domain", "10.0.0.1"]].concat(), "");
+    let wildcard = refused(&[&acme[..], &["--domain", "*.b.example"]].concat(), "");
+
+    assert!(plain.1.contains("begin with https://"), "{}", plain.1);
+    assert!(address.1.contains("`10.0.0.1` is an address"), "{}", address.1);
+    assert!(wildcard.1.contains("dns-01 only"), "{}", wildcard.1);
+    assert_eq!((plain.0, address.0, wildcard.0), (Some(64), Some(64), Some(64)));
 }
 
 #[test]

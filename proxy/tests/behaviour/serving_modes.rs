@@ -135,13 +135,15 @@ fn what_contradicts_is_refused_and_both_sides_are_named() {
 }
 
 #[test]
-fn acme_by_flag_is_not_available_yet_and_says_what_to_use() {
+fn acme_by_flag_needs_what_the_file_would_need() {
     let folder = tempfile::tempdir().expect("a folder");
 
     let ended = run(folder.path(), &["serve", "--acme", "--no-require-auth"]);
 
     assert_eq!(ended.code, Some(64));
-    assert!(ended.err.contains("not available yet") && ended.err.contains("serve-custom"), "{}", ended.err);
+    for key in ["acme.email", "acme.domains", "acme.agree_tos"] {
+        assert!(ended.err.contains(key), "{key}: {}", ended.err);
+    }
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! From the config to everything that the worker needs. What is wrong with it is told before a port opens.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use vibectl_config::{Acme, ChallengeType, Config, Dns};
+use vibectl_pki::acme::{ChallengeKind, Engine as Acme8555, EngineError, ExternalAccount, Settings};
+use vibectl_pki::{NameError, Names};
+use zeroize::Zeroizing;
+
+use crate::acme::answers::Answers;
+use crate::acme::dns::{DnsError, Hook, Records, Update};
+use crate::acme::http_client::{Client, HttpClientError};
+use crate::acme::http01::{Http01, Redirect};
+use crate::acme::publish::Publish;
+use crate::acme::secret_file;
+use crate::acme::store::{FileStore, Places};
+use crate::acme::worker::{SystemHost, TheEngine};
+use crate::provider::address::AddressRule;
+
+/// Why the config does not do.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A name that is none.
+    #[error("acme.domains: {0}")]
+    Name(#[from] NameError),
+    /// Names or directory that no ACME server could satisfy.
+    #[error("acme: {0}")]
+    Engine(#[from] EngineError),
+    /// The directory, or its CA.
+    #[error("acme.directory_url, acme.ca_cert_file: {0}")]
+    Client(#[from] HttpClientError),
+    /// A file that the config names.
+    #[error("{key}: failed to read {}: {source}", .path.display())]
+    File {
+        /// The key of the config.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The key of the external account.
+    #[error("acme.eab.hmac_key_file: {} is not a key in base64url", .0.display())]
+    HmacKey(PathBuf),
+    /// The way to make DNS records.
+    #[error("acme.dns: {0}")]
+    Dns(#[from] DnsError),
+}
+
+/// What is going to be done, checked.
+pub struct AcmePlan {
+    pub(super) engine: TheEngine,
+    /// Pending answers; for the handshake, too.
+    pub answers: Answers,
+    /// The listener of HTTP-01 with its address, where that is the kind of proof.
+    pub http01: Option<(Http01, String, u16)>,
+}
+
+impl std::fmt::Debug for AcmePlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AcmePlan").field("answers", &self.answers).finish_non_exhaustive()
+    }
+}
+
+impl AcmePlan {
+    /// Reads the files that the config names; state is kept in `folder`, the server's config directory.
+    pub fn new(config: &Config, folder: &Path) -> Result<Self, PlanError> {
+        let acme = &config.acme;
+        let names = Names::parse(&acme.domains)?;
+        let primary = names.iter().next().map(ToString::to_string).unwrap_or_default();
+        let places = Places::new(folder, acme.directory(), &primary);
+        let answers = Answers::new(places.answers());
+        let ca = acme.ca_cert_file.as_deref().map(|path| read("acme.ca_cert_file", path)).transpose()?;
+        // Whoever writes the config runs the server: every address is theirs to choose.
+        let client = Client::new(acme.directory(), ca.as_deref().map(Vec::as_slice), AddressRule::Any)?;
+        let publish = Publish { answers: answers.clone(), records: records(acme)? };
+        let http01 = http01(config, &answers, &names);
+        let engine = Acme8555::new(
+            settings(acme, names)?,
+            Arc::new(client),
+            FileStore::new(places),
+            publish,
+            SystemHost,
+        )?;
+        Ok(Self { engine, answers, http01 })
+    }
+}
+
+fn settings(acme: &Acme, names: Names) -> Result<Settings, PlanError> {
+    let external_account = match &acme.eab {
+        None => None,
+        Some(eab) => {
+            let path = &eab.hmac_key_file;
+            let text = secret_file::read(path).map_err(|source| PlanError::File {
+                key: "acme.eab.hmac_key_file",
+                path: path.clone(),
+                source,
+            })?;
+            let text = text.trim_ascii_end();
+            // Some who hand out keys pad them.
+            let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+            let key = BASE64_URL_SAFE_NO_PAD.decode(text.get(..end).unwrap_or_default()).map(Zeroizing::new);
+            let key = key.ok().filter(|key| !key.is_empty());
+            let hmac_key = key.ok_or_else(|| PlanError::HmacKey(eab.hmac_key_file.clone()))?;
+            Some(ExternalAccount { key_id: eab.kid.clone(), hmac_key })
+        }
+    };
+    Ok(Settings {
+        directory_url: acme.directory().to_owned(),
+        contact: acme.email.clone(),
+        terms_agreed: acme.agree_tos,
+        external_account,
+        names,
+        challenge: kind(acme.challenge.kind),
+        auto_renew: acme.auto_renew,
+    })
+}
+
+fn kind(kind: ChallengeType) -> ChallengeKind {
+    match kind {
+        ChallengeType::Http01 => ChallengeKind::Http01,
+        ChallengeType::TlsAlpn01 => ChallengeKind::TlsAlpn01,
+        ChallengeType::Dns01 => ChallengeKind::Dns01,
+    }
+}
+
+fn records(acme: &Acme) -> Result<Option<Records>, PlanError> {
+    Ok(match &acme.dns {
+        _ if acme.challenge.kind != ChallengeType::Dns01 => None,
+        None => None,
+        Some(Dns::Update(update)) => Some(Records::Update(Update::new(update).map_err(DnsError::from)?)),
+        Some(Dns::Hook(hook)) => Some(Records::Hook(Hook::new(hook))),
+    })
+}
+
+fn http01(config: &Config, answers: &Answers, names: &Names) -> Option<(Http01, String, u16)> {
+    let challenge = &config.acme.challenge;
+    if challenge.kind != ChallengeType::Http01 {
+        return None;
+    }
+    let redirect = config.tls.hsts.enabled.then(|| Redirect {
+        names: names.iter().map(ToString::to_string).collect(),
+        port: config.server.port,
+    });
+    let http01 = Http01 { answers: answers.clone(), redirect };
+    Some((http01, challenge.http_host.clone(), challenge.http_port))
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, PlanError> {
+    let content = std::fs::read(path).map(Zeroizing::new);
+    content.map_err(|source| PlanError::File { key, path: path.to_owned(), source })
+}
