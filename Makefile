@@ -34,7 +34,7 @@ bench: images ## Compare with the Python original in one run; WRITE=1 renews doc
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
 
-tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager (once; minutes)
+tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager, Pebble (once; minutes)
 	$(CLUSTER) tools
 
 cluster-up: ## Start a one-node Kubernetes; NAME=test (default) or demo
@@ -68,10 +68,11 @@ check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
 
 # The released Python client is tried too, in a virtual environment; Debian keeps the means for that in a package of its own,
-# and a scanner of TLS ports in another.
+# a scanner of TLS ports in another, and a name server that takes the records of dns-01 in a third.
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 	@python3 -c 'import ensurepip, venv' || apt-get install -y -qq python3 python3-venv
 	@command -v testssl > /dev/null || apt-get install -y -qq testssl.sh
+	@test -x /usr/sbin/named || apt-get install -y -qq bind9
 	$(CLUSTER) up
 	cargo test --workspace
 

@@ -142,6 +142,29 @@ pub fn cert_manager_definitions() -> Result<PathBuf> {
     Ok(Path::new(folder).join("deploy/crds"))
 }
 
+/// The `pebble` program: an ACME server for tests.
+pub fn pebble() -> Result<PathBuf> {
+    of_pebble("pebble")
+}
+
+/// The `pebble-challtestsrv` program: a DNS server that says that every name is here.
+pub fn pebble_dns() -> Result<PathBuf> {
+    of_pebble("pebble-challtestsrv")
+}
+
+fn of_pebble(name: &str) -> Result<PathBuf> {
+    let program = GoProgram {
+        name,
+        version: "v2.10.3",
+        module: &Path::new(env!("CARGO_MANIFEST_DIR")).join("pebble"),
+        package: &format!("github.com/letsencrypt/pebble/v2/cmd/{name}"),
+        sources: &["go.mod", "go.sum"],
+        definitions: &[],
+        links: &[],
+    };
+    program.build()
+}
+
 impl GoProgram<'_> {
     /// The path of the program; built first when this version is not in the cache.
     pub fn build(&self) -> Result<PathBuf> {
@@ -198,7 +221,7 @@ impl GoProgram<'_> {
 
 /// Prints what every tool is and where, building what is missing.
 pub fn list() -> Result<Vec<PathBuf>> {
-    Ok(vec![kubectl()?, helm()?, test_box()?, cert_manager()?])
+    Ok(vec![kubectl()?, helm()?, test_box()?, cert_manager()?, pebble()?, pebble_dns()?])
 }
 
 fn module() -> PathBuf {
