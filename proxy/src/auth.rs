@@ -90,6 +90,17 @@ enum Cause {
     Unavailable,
 }
 
+/// What would become of a call with a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It would be let in, as this subject.
+    Accepted(String),
+    /// It would be let in, as any other is.
+    NotAsked,
+    /// It would be refused, for this reason.
+    Refused(String),
+}
+
 /// A refusal, and whose credential it was where that is proven.
 #[derive(Debug)]
 struct Denied {
@@ -123,6 +134,10 @@ impl Auth {
             self.open();
             return Ok(());
         }
+        if config.jwt.algorithm.of_signing_keys().is_some() {
+            self.require_signature(&config.jwt);
+            return Ok(());
+        }
         let secret = secret::find(&config.jwt)?;
         if secret.is_short() {
             tracing::warn!("{}", secret::SHORT);
@@ -138,7 +153,12 @@ impl Auth {
 
     /// Lets in who has a token of this issuer, signed with the shared secret.
     pub fn require_secret(&self, secret: Secret, issuer: &str) {
-        self.put(Mode::Standalone(Box::new(Standalone::new(secret, issuer))));
+        self.put(Mode::Standalone(Box::new(Standalone::with_secret(secret, issuer))));
+    }
+
+    /// Lets in who has a token that a published key signed; the keys come with [`Self::follow`].
+    pub fn require_signature(&self, jwt: &Jwt) {
+        self.put(Mode::Standalone(Box::new(Standalone::with_keys(&jwt.issuer, &jwt.audience))));
     }
 
     /// Lets in who has a token signed by a published key, and a row. What cannot be read leaves what was in force.
@@ -163,7 +183,8 @@ impl Auth {
     pub fn is_ready(&self) -> bool {
         match self.mode.load().as_ref() {
             Mode::Closed => false,
-            Mode::Open(_) | Mode::Standalone(_) => true,
+            Mode::Open(_) => true,
+            Mode::Standalone(standalone) => standalone.is_ready(),
             Mode::Table(state) => state.is_complete(),
         }
     }
@@ -183,6 +204,20 @@ impl Auth {
             (Mode::Standalone(standalone), Credential::Alone(verified)) => standalone.still_accepts(verified),
             (Mode::Open(_), _) => true,
             _ => false,
+        }
+    }
+
+    /// What would become of a call with this token: for the owner of the server, who may know why.
+    pub fn judge(&self, token: &str, client: Option<ClientCertificate>, now: i64) -> Judgement {
+        let principal = match self.mode.load().as_ref() {
+            Mode::Closed => Err(Cause::Unavailable.into()),
+            Mode::Open(_) => return Judgement::NotAsked,
+            Mode::Standalone(standalone) => standalone.principal(token, client, now),
+            Mode::Table(state) => state.principal(token, now),
+        };
+        match principal {
+            Ok(principal) => Judgement::Accepted(principal.caller.subject.clone()),
+            Err(denied) => Judgement::Refused(denied.cause.explanation()),
         }
     }
 
@@ -276,6 +311,20 @@ impl Cause {
             Self::Revoked => "revoked",
             Self::NotBound => "not_bound",
             Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// For the owner of the server.
+    fn explanation(self) -> String {
+        match self {
+            Self::Token(rejection) => rejection.to_string(),
+            Self::Missing | Self::NotBearer | Self::Conflict => "it is no credential".to_owned(),
+            Self::NoRow => "the access table has no row for it".to_owned(),
+            Self::Revoked => "it is revoked, or its key is".to_owned(),
+            Self::NotBound => {
+                "it is bound to another client certificate than the one that is shown".to_owned()
+            }
+            Self::Unavailable => "the server has no keys, or no table, to judge it by".to_owned(),
         }
     }
 

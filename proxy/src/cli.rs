@@ -12,11 +12,15 @@ pub mod generate_certs;
 pub mod generate_token;
 pub mod health;
 pub mod init_config;
+mod minting;
+mod moment;
 pub mod outcome;
 pub mod serve;
 pub mod serve_acme;
 mod table;
+pub mod test_jwt;
 pub mod token;
+mod token_file;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -58,8 +62,10 @@ enum Command {
     CertificateAgent(certificate_agent::CertificateAgent),
     /// Make a token for a server that runs without Kubernetes
     GenerateToken(generate_token::GenerateToken),
-    /// Revoke tokens of a server that runs without Kubernetes, and see what is revoked
+    /// Revoke tokens of a server that runs without Kubernetes, and rotate the keys that sign them
     Token(token::Token),
+    /// Tell whether a token would be accepted, and if not, why
+    TestJwt(test_jwt::TestJwt),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -88,6 +94,7 @@ impl Command {
             Self::CertificateAgent(agent) => agent.run(),
             Self::GenerateToken(generate) => generate.run(),
             Self::Token(token) => token.run(),
+            Self::TestJwt(test) => test.run(),
             Self::Health(health) => health.run(),
         }
     }

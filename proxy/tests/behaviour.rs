@@ -37,5 +37,7 @@ mod revoking;
 mod scanners;
 #[path = "behaviour/serving_modes.rs"]
 mod serving_modes;
+#[path = "behaviour/signing_keys.rs"]
+mod signing_keys;
 #[path = "behaviour/tls_edges.rs"]
 mod tls_edges;

@@ -146,7 +146,15 @@ fn check_tokens(config: &Config, report: &Report) {
         if config.server.require_auth == Some(false) {
             report.mistake_at("server.require_auth", "excluded by access: nobody calls without a token");
         }
-    } else if jwt.enabled && config.server.require_auth == Some(false) {
+    } else if jwt.algorithm.of_signing_keys().is_some() {
+        for (key, _) in keys.iter().filter(|(_, present)| *present) {
+            report.mistake_at(
+                key,
+                "excluded by jwt.algorithm: tokens are signed with keys and not with a secret",
+            );
+        }
+    }
+    if config.access.is_none() && jwt.enabled && config.server.require_auth == Some(false) {
         report.mistake_at("server.require_auth", "contradicts jwt.enabled; remove this key");
     }
     if keys.iter().all(|(_, present)| *present) {

@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub const CONFIG_FILE: &str = "config.yaml";
 /// The name of the list of revoked tokens in [`server_dir`].
 pub const REVOCATION_FILE: &str = "revoked.jsonl";
+/// The name of the folder of signing keys in [`server_dir`].
+pub const SIGNING_KEYS_DIR: &str = "signing-keys";
 
 /// Environment variables as text; the caller reads the process's own.
 pub type Environment = BTreeMap<String, String>;

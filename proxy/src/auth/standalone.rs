@@ -1,41 +1,86 @@
-//! Callers of a server that runs alone: whoever has a token signed with the shared secret that is not revoked.
+//! Callers of a server that runs alone: whoever has a token signed with its shared secret, or with one of its signing
+//! keys, that is not revoked.
+//!
+//! Either the one or the other: a server with keys takes no token of a secret, and the other way round.
 
 use std::sync::Arc;
 
 use vibectl_config::Jwt;
 use vibectl_config::locate::REVOCATION_FILE;
+use vibectl_config::mount::JWKS_FILE;
 use vibectl_token::standalone::revocation::Revocations;
-use vibectl_token::standalone::{Secret, Verified, verify};
+use vibectl_token::standalone::{Secret, Signed, Verified, verify, verify_signed};
 use vibectl_token::table::{Scope, Scopes};
-use vibectl_token::{Confirmation, Limits};
+use vibectl_token::{Confirmation, Expectation, KeySet, Limits};
 
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::table::Accepted;
+use crate::auth::verified::{TokenDigest, VerifiedTokens};
 use crate::auth::{Cause, Denied};
 use crate::caller::Caller;
 use crate::listener::tls::ClientCertificate;
 use crate::parts::Files;
 
-/// The shared secret, whose tokens it signs, and which of them are refused.
+/// What tokens are judged by.
 #[derive(Clone, Debug)]
 pub(super) struct Standalone {
-    secret: Arc<Secret>,
+    proof: Proof,
     issuer: Arc<str>,
     revoked: Arc<Revocations>,
 }
 
+/// What makes a token ours.
+#[derive(Clone, Debug)]
+enum Proof {
+    /// The shared secret signed it.
+    Secret(Arc<Secret>),
+    /// One of these keys signed it, for this audience.
+    Keys { audience: Arc<str>, keys: Option<Arc<Keys>> },
+}
+
+/// Public keys, with the tokens that they verified.
+#[derive(Debug)]
+struct Keys {
+    file: Vec<u8>,
+    set: KeySet,
+    verified: VerifiedTokens<Signed>,
+}
+
 impl Standalone {
-    pub(super) fn new(secret: Secret, issuer: &str) -> Self {
-        Self { secret: Arc::new(secret), issuer: Arc::from(issuer), revoked: Arc::default() }
+    /// Tokens of this issuer that the secret signed.
+    pub(super) fn with_secret(secret: Secret, issuer: &str) -> Self {
+        Self { proof: Proof::Secret(Arc::new(secret)), issuer: Arc::from(issuer), revoked: Arc::default() }
     }
 
-    /// The same with the newest list of revoked tokens; with the one in force where the newest cannot be read.
+    /// Tokens that a published key signed; the keys come with [`Self::follow`].
+    pub(super) fn with_keys(issuer: &str, audience: &str) -> Self {
+        let proof = Proof::Keys { audience: Arc::from(audience), keys: None };
+        Self { proof, issuer: Arc::from(issuer), revoked: Arc::default() }
+    }
+
+    /// The same with the newest public keys and the newest list of revoked tokens. What cannot be read stays as it was.
     pub(super) fn follow(&self, jwt: &Jwt, files: &Files, now: i64) -> (Self, Accepted) {
-        let (state, problem) = match self.read_list(jwt, files, now) {
-            Ok(revoked) => (Self { revoked: Arc::new(revoked), ..self.clone() }, None),
-            Err(problem) => (self.clone(), Some(problem)),
-        };
-        (state, Accepted { problems: problem.into_iter().collect(), ..Accepted::default() })
+        let mut state = self.clone();
+        let mut problems = Vec::new();
+        match self.read_list(jwt, files, now) {
+            Ok(revoked) => state.revoked = Arc::new(revoked),
+            Err(problem) => problems.push(problem),
+        }
+        if let Proof::Keys { keys, .. } = &mut state.proof {
+            match Keys::read(keys.as_ref(), files) {
+                Ok(newest) => *keys = Some(newest),
+                Err(problem) => problems.push(format!("signing-keys/{JWKS_FILE}: {problem}")),
+            }
+        }
+        (state, Accepted { problems, ..Accepted::default() })
+    }
+
+    /// Whether a good token would be let in.
+    pub(super) fn is_ready(&self) -> bool {
+        match &self.proof {
+            Proof::Secret(_) => true,
+            Proof::Keys { keys, .. } => keys.as_ref().is_some_and(|keys| !keys.set.is_empty()),
+        }
     }
 
     /// The holder of the token. Its limits are those of the config.
@@ -46,7 +91,7 @@ impl Standalone {
         client: Option<ClientCertificate>,
         now: i64,
     ) -> Result<Principal, Denied> {
-        let verified = verify(&self.secret, &self.issuer, token, now)?;
+        let verified = self.verify(token, now)?;
         let shown = |bound: &Confirmation| client.is_some_and(|client| bound.is_of(&client.0));
         if !verified.confirmation.as_ref().is_none_or(shown) {
             return Err(Denied { subject: Some(verified.subject), ..Cause::NotBound.into() });
@@ -65,9 +110,23 @@ impl Standalone {
         Ok(Principal { caller: Arc::new(caller), credential: Credential::Alone(Arc::new(verified)) })
     }
 
-    /// Whether a token that was let in would be again.
+    /// Whether a token that was let in would be again: its key is still published, and it is not revoked.
     pub(super) fn still_accepts(&self, verified: &Verified) -> bool {
-        !self.revoked.contains(verified.identity())
+        let has_key = match (&self.proof, &verified.kid) {
+            (Proof::Keys { keys: Some(keys), .. }, Some(kid)) => keys.set.contains(kid),
+            _ => true,
+        };
+        has_key && !self.revoked.contains(verified.identity())
+    }
+
+    fn verify(&self, token: &str, now: i64) -> Result<Verified, Denied> {
+        match &self.proof {
+            Proof::Secret(secret) => Ok(verify(secret, &self.issuer, token, now)?),
+            Proof::Keys { keys: None, .. } => Err(Cause::Unavailable.into()),
+            Proof::Keys { audience, keys: Some(keys) } => {
+                keys.verify(&Expectation { issuer: &self.issuer, audience }, token, now)
+            }
+        }
     }
 
     /// A list that is not there revokes nothing, unless the config names it or there was one.
@@ -88,14 +147,46 @@ impl Standalone {
     }
 }
 
+impl Keys {
+    /// The keys of the file; those in force where it is the same.
+    fn read(in_force: Option<&Arc<Self>>, files: &Files) -> Result<Arc<Self>, String> {
+        let file = files
+            .get(JWKS_FILE)
+            .ok_or("no such file; `vibectl-server token rotate-key` makes the first key and this file")?;
+        if let Some(same) = in_force.filter(|keys| keys.file == *file) {
+            return Ok(Arc::clone(same));
+        }
+        let set = KeySet::parse(file).map_err(|error| error.to_string())?;
+        // Where there were keys, none is what is left after one leaked: nobody is let in.
+        if set.is_empty() && in_force.is_none() {
+            return Err("there is no key in it; `vibectl-server token rotate-key` makes one".to_owned());
+        }
+        Ok(Arc::new(Self { file: file.clone(), set, verified: VerifiedTokens::default() }))
+    }
+
+    fn verify(&self, expected: &Expectation<'_>, token: &str, now: i64) -> Result<Verified, Denied> {
+        let digest = TokenDigest::of(token);
+        if let Some(signed) = self.verified.get(&digest) {
+            signed.check(expected, now)?;
+            return Ok(signed.verified());
+        }
+        let signed = Arc::new(verify_signed(&self.set, expected, token, now)?);
+        self.verified.put(&digest, Arc::clone(&signed), now);
+        Ok(signed.verified())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use vibectl_token::standalone::{SignedClaims, sign};
+    use vibectl_token::{Algorithm, PublicJwk, SigningKey};
+
     use super::*;
 
     const NOW: i64 = 1_790_000_000;
 
     fn standalone() -> Standalone {
-        Standalone::new(Secret::new(&[7; 32]).expect("a secret"), "vibectl-server")
+        Standalone::with_secret(Secret::new(&[7; 32]).expect("a secret"), "vibectl-server")
     }
 
     fn files(list: &str) -> Files {
@@ -109,6 +200,7 @@ mod tests {
             issued_at: Some(NOW),
             expires_at: NOW + 60,
             confirmation: None,
+            kid: None,
         }
     }
 
@@ -142,5 +234,124 @@ mod tests {
 
         assert!(accepted.problems[0].starts_with("/list: no such file"), "{:?}", accepted.problems);
         assert!(standalone().follow(&Jwt::default(), &Files::new(), NOW).1.problems.is_empty());
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::generate(Algorithm::Es256).expect("a key")
+    }
+
+    fn published(keys: &[&SigningKey]) -> Files {
+        let keys = KeySet::from_keys(keys.iter().map(|key| PublicJwk::clone(key.public_jwk())));
+        Files::from([(JWKS_FILE.to_owned(), keys.expect("a key set").render().into_bytes())])
+    }
+
+    fn claims() -> SignedClaims {
+        let text = str::to_owned;
+        SignedClaims {
+            iss: text("vibectl-server"),
+            aud: text("vibectl-server"),
+            sub: text("dev"),
+            iat: NOW,
+            nbf: NOW,
+            exp: NOW + 600,
+            jti: text("1"),
+            cnf: None,
+        }
+    }
+
+    fn signed(key: &SigningKey) -> String {
+        sign(key, &claims()).expect("a token").expose().to_owned()
+    }
+
+    fn with_keys(keys: &[&SigningKey]) -> Standalone {
+        let (state, accepted) = Standalone::with_keys("vibectl-server", "vibectl-server").follow(
+            &Jwt::default(),
+            &published(keys),
+            NOW,
+        );
+        assert_eq!(accepted.problems, Vec::<String>::new());
+        state
+    }
+
+    fn cause(state: &Standalone, token: &str) -> Option<Cause> {
+        state.principal(token, None, NOW).err().map(|denied| denied.cause)
+    }
+
+    #[test]
+    fn a_token_goes_with_its_key_also_when_it_was_verified_before_and_calls_notice() {
+        let (old, new) = (key(), key());
+        let state = with_keys(&[&old]);
+        let (token, next) = (signed(&old), signed(&new));
+        let Credential::Alone(held) = state.principal(&token, None, NOW).expect("let in").credential else {
+            panic!("a token of a server that runs alone")
+        };
+
+        let (both, _) = state.follow(&Jwt::default(), &published(&[&old, &new]), NOW);
+        assert_eq!(
+            (cause(&both, &token), cause(&both, &next), both.still_accepts(&held)),
+            (None, None, true)
+        );
+        let (after, _) = both.follow(&Jwt::default(), &published(&[&new]), NOW);
+
+        assert!(cause(&after, &token).is_some() && !after.still_accepts(&held));
+        assert_eq!(cause(&after, &next), None);
+    }
+
+    #[test]
+    fn public_keys_that_cannot_be_read_leave_those_in_force_and_none_at_the_start_lets_nobody_in() {
+        let (old, token) = (key(), String::new());
+        let state = with_keys(&[&old]);
+        let damaged = Files::from([(JWKS_FILE.to_owned(), b"{".to_vec())]);
+
+        for newest in [damaged.clone(), Files::new()] {
+            let (state, accepted) = state.follow(&Jwt::default(), &newest, NOW);
+
+            assert!(accepted.problems[0].starts_with("signing-keys/jwks.json: "), "{:?}", accepted.problems);
+            assert_eq!(cause(&state, &signed(&old)), None);
+        }
+        let start = Standalone::with_keys("i", "a");
+        let (state, accepted) = start.follow(&Jwt::default(), &published(&[]), NOW);
+        assert!(accepted.problems[0].contains("token rotate-key") && !state.is_ready());
+        assert_eq!(cause(&start, &token), Some(Cause::Unavailable));
+    }
+
+    #[test]
+    fn when_the_last_key_is_revoked_nobody_is_let_in() {
+        let lost = key();
+
+        let (state, accepted) = with_keys(&[&lost]).follow(&Jwt::default(), &published(&[]), NOW);
+
+        assert_eq!(accepted.problems, Vec::<String>::new());
+        assert!(cause(&state, &signed(&lost)).is_some() && !state.is_ready());
+    }
+
+    #[test]
+    fn a_bound_token_of_a_key_needs_its_certificate_also_when_it_was_verified_before() {
+        let key = key();
+        let (state, mine) = (with_keys(&[&key]), b"mine");
+        let claims = SignedClaims { cnf: Some(Confirmation::of_certificate(mine)), ..claims() };
+        let token = sign(&key, &claims).expect("a token");
+        let with = |der: Option<&[u8]>| {
+            let principal = state.principal(token.expose(), der.map(ClientCertificate::of), NOW);
+            principal.err().map(|denied| denied.cause)
+        };
+
+        assert_eq!(with(Some(mine)), None);
+        assert_eq!((with(Some(b"another")), with(None)), (Some(Cause::NotBound), Some(Cause::NotBound)));
+    }
+
+    #[test]
+    fn a_server_takes_tokens_of_its_secret_or_of_its_keys_and_never_of_both() {
+        let key = key();
+        let secret = || Secret::new(&[7; 32]).expect("a secret");
+        let text = str::to_owned;
+        let (sub, iss, jti) = (text("dev"), text("vibectl-server"), text("1"));
+        let claims = vibectl_token::standalone::Claims { sub, iss, iat: NOW, exp: NOW + 60, jti, cnf: None };
+        let of_secret = vibectl_token::standalone::generate(&secret(), &claims).expect("a token");
+
+        let (keys, alone) = (with_keys(&[&key]), standalone());
+
+        assert_eq!((cause(&alone, of_secret.expose()), cause(&keys, &signed(&key))), (None, None));
+        assert!(cause(&keys, of_secret.expose()).is_some() && cause(&alone, &signed(&key)).is_some());
     }
 }

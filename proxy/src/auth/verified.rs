@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use aws_lc_rs::digest::{SHA256, digest};
 use vibectl_token::Verified;
 use vibectl_token::foreign::ForeignClaims;
+use vibectl_token::standalone::Signed;
 
 const SHARDS: usize = 16;
 /// In all some 8000 tokens in use, at half a kilobyte each.
@@ -31,6 +32,12 @@ pub(super) trait Ending {
 }
 
 impl Ending for Verified {
+    fn end(&self) -> i64 {
+        self.claims.exp
+    }
+}
+
+impl Ending for Signed {
     fn end(&self) -> i64 {
         self.claims.exp
     }

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use vibectl_config::{Config, Jwt};
+use vibectl_config::Config;
 
 use crate::cli::environment;
 use crate::cli::outcome::{Failure, say};
+use crate::reload::files::PartFiles;
 use crate::reload::places;
 use crate::settings::Settings;
 
@@ -21,8 +22,8 @@ pub(super) struct Which {
 /// A server that runs alone, as its config and its environment describe it.
 #[derive(Debug)]
 pub(super) struct Alone {
-    /// How its tokens are made and judged.
-    pub(super) jwt: Jwt,
+    /// What it would run with.
+    pub(super) config: Config,
     /// Directory of its files, where there is one.
     folder: Option<PathBuf>,
 }
@@ -30,31 +31,45 @@ pub(super) struct Alone {
 impl Which {
     /// Reads the config as the server would.
     pub(super) fn load(self) -> Result<Alone, Failure> {
-        let settings = environment::settings(self.config)?;
-        let jwt = read_config(&settings)?.jwt;
-        Ok(Alone { jwt, folder: settings.folder })
+        Alone::of(environment::settings(self.config)?)
     }
 }
 
 impl Alone {
+    /// The server that has these settings; notices go to the terminal.
+    pub(super) fn of(settings: Settings) -> Result<Self, Failure> {
+        let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
+        let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
+        for notice in &loaded.notices {
+            say(&format!("note: {notice}"));
+        }
+        Ok(Self { config: loaded.config, folder: settings.folder })
+    }
+
+    /// Where its list of revoked tokens is, if there is a place for one.
+    pub(super) fn revocation_file(&self) -> Option<PathBuf> {
+        places::revocation_file(&self.config.jwt, self.folder.as_deref())
+    }
+
     /// Where its list of revoked tokens is, or will be.
-    pub(super) fn revocation_file(&self) -> Result<PathBuf, Failure> {
-        places::revocation_file(&self.jwt, self.folder.as_deref()).ok_or_else(|| {
-            Failure::Usage(
-                "there is no place for the list of revoked tokens: set jwt.revocation_file in the config, \
-                 VIBECTL_SERVER_CONFIG_DIR or HOME"
-                    .to_owned(),
-            )
-        })
+    pub(super) fn required_revocation_file(&self) -> Result<PathBuf, Failure> {
+        self.revocation_file().ok_or_else(|| nowhere("the list of revoked tokens", "jwt.revocation_file"))
+    }
+
+    /// Where its signing keys are, or will be.
+    pub(super) fn signing_keys_dir(&self) -> Result<PathBuf, Failure> {
+        let folder = places::signing_keys_dir(&self.config.jwt, self.folder.as_deref());
+        folder.ok_or_else(|| nowhere("signing keys", "jwt.signing_keys_dir"))
+    }
+
+    /// What says who may call it.
+    pub(super) fn access_files(&self) -> PartFiles {
+        places::access_alone(&self.config.jwt, self.folder.as_deref())
     }
 }
 
-/// The config that a server with these settings has; notices go to the terminal.
-pub(super) fn read_config(settings: &Settings) -> Result<Config, Failure> {
-    let (_, files) = settings.files().read().map_err(|error| Failure::usage(&error))?;
-    let loaded = settings.interpret(&files).map_err(|mistakes| Failure::usage(&mistakes))?;
-    for notice in &loaded.notices {
-        say(&format!("note: {notice}"));
-    }
-    Ok(loaded.config)
+fn nowhere(what: &str, key: &str) -> Failure {
+    Failure::Usage(format!(
+        "there is no place for {what}: set {key} in the config, VIBECTL_SERVER_CONFIG_DIR or HOME"
+    ))
 }

@@ -4,16 +4,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use vibectl_config::Jwt;
 use vibectl_token::Confirmation;
-use vibectl_token::standalone::{Claims, Lifetime, generate};
+use vibectl_token::standalone::Lifetime;
 
-use crate::auth::secret;
-use crate::cli::alone::read_config;
+use crate::cli::alone::Alone;
 use crate::cli::environment;
-use crate::cli::outcome::{Failure, say};
-use crate::cli::token::revocation_file::RevocationFile;
-use crate::reload::places;
+use crate::cli::minting::Order;
+use crate::cli::outcome::Failure;
 use crate::settings::Settings;
 use crate::state::unix_now;
 use crate::tls::ca_directory::read_chain;
@@ -46,30 +43,15 @@ impl GenerateToken {
     pub fn run(self) -> Result<(), Failure> {
         let settings = environment::settings(self.config.clone())?;
         let (now, jti) = (unix_now(), uuid::Uuid::new_v4().to_string());
-        self.run_with(&settings, now, jti, &mut io::stdout().lock())
+        self.run_with(settings, now, jti, &mut io::stdout().lock())
     }
 
     /// With the settings that `serve` would have, so that the server accepts the token.
-    fn run_with(
-        self,
-        settings: &Settings,
-        now: i64,
-        jti: String,
-        out: &mut dyn Write,
-    ) -> Result<(), Failure> {
-        let jwt = read_config(settings)?.jwt;
-        let secret = secret::find(&jwt).map_err(|error| Failure::unusable(&error))?;
-        if secret.is_short() {
-            say(&format!("warning: {}", secret::SHORT));
-        }
-        let revoked = places::revocation_file(&jwt, settings.folder.as_deref());
-        let revoked = revoked.map(RevocationFile::new);
-        let iat = self.issued_at(revoked.as_ref(), now)?;
-        let exp = iat.saturating_add(self.lifetime(&jwt)?.seconds());
-        let cnf = self.client_cert.as_deref().map(confirmation).transpose()?;
-        let claims = Claims { sub: self.subject, iss: jwt.issuer, iat, exp, jti, cnf };
-        let token = generate(&secret, &claims).map_err(Failure::running)?;
-        match &self.output {
+    fn run_with(self, settings: Settings, now: i64, jti: String, out: &mut dyn Write) -> Result<(), Failure> {
+        let Self { subject, expires_in: lifetime, output, client_cert, config: _ } = self;
+        let confirmation = client_cert.as_deref().map(confirmation).transpose()?;
+        let token = Alone::of(settings)?.mint(Order { subject, lifetime, confirmation, jti }, now)?;
+        match &output {
             None => writeln!(out, "{}", token.expose()).map_err(Failure::running),
             Some(path) => {
                 let written = private_file::replace(path, token.expose().as_bytes(), PRIVATE);
@@ -77,26 +59,6 @@ impl GenerateToken {
                 writeln!(out, "Token generated and saved to {}", path.display()).map_err(Failure::running)
             }
         }
-    }
-
-    /// Now; or the next second, if what the subject was given in this one is revoked.
-    fn issued_at(&self, revoked: Option<&RevocationFile>, now: i64) -> Result<i64, Failure> {
-        let Some(file) = revoked else { return Ok(now) };
-        let list = file.read().map_err(Failure::Running)?;
-        match list.issued_before(&self.subject).unwrap_or(now) {
-            before if before <= now.saturating_add(1) => Ok(now.max(before)),
-            _ => Err(Failure::Running(anyhow::anyhow!(
-                "what {} is given before a moment in the future is revoked by {}: a token would be refused; \
-                 see `vibectl-server token list`",
-                self.subject,
-                file.path().display()
-            ))),
-        }
-    }
-
-    fn lifetime(&self, jwt: &Jwt) -> Result<Lifetime, Failure> {
-        let configured = || Lifetime::from_days(jwt.expiration_days);
-        self.expires_in.map_or_else(configured, Ok).map_err(|error| Failure::usage(&error))
     }
 }
 
@@ -150,7 +112,7 @@ mod tests {
         let variables: Environment = secret.into_iter().collect();
         let settings = Settings { file: Some(file), file_is_named: true, variables, ..Settings::default() };
         let mut out = Vec::new();
-        command.run_with(&settings, NOW, "1".to_owned(), &mut out)?;
+        command.run_with(settings, NOW, "1".to_owned(), &mut out)?;
         Ok(String::from_utf8(out).expect("text"))
     }
 

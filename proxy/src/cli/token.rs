@@ -4,6 +4,8 @@ mod list;
 mod prune;
 pub(super) mod revocation_file;
 mod revoke;
+mod rotate_key;
+pub(super) mod signing_keys;
 mod target;
 mod unrevoke;
 
@@ -29,8 +31,10 @@ enum Command {
     List(list::List),
     /// Accept again what was revoked
     Unrevoke(unrevoke::Unrevoke),
-    /// Drop the entries of tokens that have ended
+    /// Drop the entries of tokens that have ended, and the keys that signed no other ones
     Prune(prune::Prune),
+    /// Sign with a new key, in the order in which no token is refused on the way; or take a key out of use at once
+    RotateKey(rotate_key::RotateKey),
 }
 
 impl Token {
@@ -42,6 +46,7 @@ impl Token {
             Command::List(list) => list.run(out),
             Command::Unrevoke(unrevoke) => unrevoke.run(out),
             Command::Prune(prune) => prune.run(now, out),
+            Command::RotateKey(rotate) => rotate.run(out),
         }
     }
 }

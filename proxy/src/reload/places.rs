@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use vibectl_config::locate::REVOCATION_FILE;
+use vibectl_config::locate::{REVOCATION_FILE, SIGNING_KEYS_DIR};
 use vibectl_config::mount::{
     self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS,
 };
@@ -18,10 +18,17 @@ pub fn access(access: &Access) -> PartFiles {
     PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
 }
 
-/// What says who may call a server that runs alone: the list of revoked tokens.
+/// What says who may call a server that runs alone: the list of revoked tokens, and the public keys where there are any.
 pub fn access_alone(jwt: &Jwt, folder: Option<&Path>) -> PartFiles {
     let revoked = revocation_file(jwt, folder).map(|path| (REVOCATION_FILE.to_owned(), path));
-    PartFiles::new(revoked).with_longest(revocation::MAX_BYTES)
+    let keys = jwt.algorithm.of_signing_keys().and_then(|_| signing_keys_dir(jwt, folder));
+    let keys = keys.map(|keys| (JWKS_FILE.to_owned(), keys.join(JWKS_FILE)));
+    PartFiles::new(revoked.into_iter().chain(keys)).with_longest(revocation::MAX_BYTES)
+}
+
+/// The signing keys of a server that runs alone, in `folder` unless the config says otherwise.
+pub fn signing_keys_dir(jwt: &Jwt, folder: Option<&Path>) -> Option<PathBuf> {
+    jwt.signing_keys_dir.clone().or_else(|| Some(folder?.join(SIGNING_KEYS_DIR)))
 }
 
 /// The list of revoked tokens of a server that runs alone, in `folder` unless the config says otherwise.

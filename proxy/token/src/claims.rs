@@ -36,6 +36,40 @@ impl Claims {
         if !self.are_sound() {
             return Err(Rejection::Claims);
         }
+        self.common().check(expected, now)
+    }
+
+    /// No text is empty, no time before 1970, and it lasts at all.
+    pub(crate) fn are_sound(&self) -> bool {
+        let texts = [&self.iss, &self.aud, &self.sub, &self.jti, &self.uid];
+        texts.iter().all(|text| !text.is_empty()) && self.common().is_sound()
+    }
+
+    fn common(&self) -> Common<'_> {
+        let Self { iss, aud, iat, nbf, exp, .. } = self;
+        Common { iss, aud, iat: *iat, nbf: *nbf, exp: *exp }
+    }
+}
+
+/// What every token of ours says.
+pub(crate) struct Common<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) iat: i64,
+    pub(crate) nbf: i64,
+    pub(crate) exp: i64,
+}
+
+impl Common<'_> {
+    /// No time before 1970, and it lasts at all.
+    pub(crate) fn is_sound(&self) -> bool {
+        [self.iat, self.nbf, self.exp].iter().all(|time| *time >= 0)
+            && self.exp > self.iat
+            && self.exp > self.nbf
+    }
+
+    /// Issuer and audience are the expected ones, and it is in time.
+    pub(crate) fn check(&self, expected: &Expectation<'_>, now: i64) -> Result<(), Rejection> {
         if self.iss != expected.issuer {
             return Err(Rejection::Issuer);
         }
@@ -49,16 +83,6 @@ impl Claims {
             return Err(Rejection::NotYetValid);
         }
         Ok(())
-    }
-
-    /// No text is empty, no time before 1970, and it lasts at all.
-    pub(crate) fn are_sound(&self) -> bool {
-        let texts = [&self.iss, &self.aud, &self.sub, &self.jti, &self.uid];
-        let times = [self.iat, self.nbf, self.exp];
-        texts.iter().all(|text| !text.is_empty())
-            && times.iter().all(|time| *time >= 0)
-            && self.exp > self.iat
-            && self.exp > self.nbf
     }
 }
 

@@ -1,5 +1,6 @@
 //! Signs a token of a cluster.
 
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::claims::Claims;
@@ -30,6 +31,11 @@ pub fn mint(key: &SigningKey, claims: &Claims) -> Result<Token, MintError> {
     if !claims.are_sound() {
         return Err(MintError::Claims);
     }
+    sign_claims(key, claims)
+}
+
+/// A token of our type with these claims, which the caller has judged.
+pub(crate) fn sign_claims(key: &SigningKey, claims: &impl Serialize) -> Result<Token, MintError> {
     let header = Header {
         alg: key.algorithm().name().to_owned(),
         kid: Some(key.kid().to_owned()),

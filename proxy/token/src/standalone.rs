@@ -1,10 +1,12 @@
-//! Tokens of a server that runs alone: HS256 with one shared secret, as the Python original makes them.
+//! Tokens of a server that runs alone: HS256 with one shared secret, as the Python original makes them, or signed with one
+//! of its keys.
 //!
 //! The original accepts tokens without `exp` or `sub`; here both are required.
 
 mod lifetime;
 pub mod revocation;
 mod secret;
+mod signed;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ use crate::verify::MAX_TOKEN_BYTES;
 
 pub use lifetime::{Lifetime, LifetimeError};
 pub use secret::{Secret, SecretError};
+pub use signed::{Signed, SignedClaims, sign, verify_signed};
 
 const ALGORITHM: &str = "HS256";
 const TOKEN_TYPE: &str = "JWT";
@@ -54,6 +57,8 @@ pub struct Verified {
     pub expires_at: i64,
     /// The certificate that the holder has to show; [`verify`] cannot tell whether that was done.
     pub confirmation: Option<Confirmation>,
+    /// The key that signed it; none for the shared secret.
+    pub kid: Option<String>,
 }
 
 impl Verified {
@@ -113,6 +118,7 @@ pub fn verify(secret: &Secret, issuer: &str, token: &str, now: i64) -> Result<Ve
         issued_at: claims.iat,
         expires_at: claims.exp,
         confirmation: claims.cnf,
+        kid: None,
     })
 }
 

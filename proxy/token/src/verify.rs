@@ -1,5 +1,7 @@
 //! Verifies a token of a cluster (RFC 8725).
 
+use serde::de::DeserializeOwned;
+
 use crate::claims::{Claims, Expectation};
 use crate::jws::Unverified;
 use crate::key_set::KeySet;
@@ -29,6 +31,16 @@ pub fn verify(
     token: &str,
     now: i64,
 ) -> Result<Verified, Rejection> {
+    let (claims, kid): (Claims, String) = verify_signature(keys, token)?;
+    claims.check(expected, now)?;
+    Ok(Verified { claims, kid })
+}
+
+/// What a token of our type says and the name of the key of the set that signed it. The claims are not judged yet.
+pub(crate) fn verify_signature<C: DeserializeOwned>(
+    keys: &KeySet,
+    token: &str,
+) -> Result<(C, String), Rejection> {
     let unverified: Unverified<'_> = Unverified::parse(token, MAX_TOKEN_BYTES)?;
     if unverified.header.typ.as_deref() != Some(TOKEN_TYPE) {
         return Err(Rejection::Header);
@@ -41,9 +53,7 @@ pub fn verify(
     public_key
         .verify_sig(unverified.signed.as_bytes(), &unverified.signature)
         .map_err(|_| Rejection::Signature)?;
-    let claims: Claims = unverified.claims()?;
-    claims.check(expected, now)?;
-    Ok(Verified { claims, kid: kid.to_owned() })
+    Ok((unverified.claims()?, kid.to_owned()))
 }
 
 #[cfg(test)]

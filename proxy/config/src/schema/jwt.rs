@@ -1,9 +1,9 @@
-//! `jwt`: tokens signed with a shared secret.
+//! `jwt`: tokens of a server that has no access table.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
-use vibectl_token::standalone::Lifetime;
+use vibectl_token::{Algorithm, standalone::Lifetime};
 
 use crate::{decode::Cursor, secret::Secret};
 
@@ -18,8 +18,12 @@ pub struct Jwt {
     pub secret_key: Option<Secret>,
     /// A file with the shared secret.
     pub secret_key_file: Option<PathBuf>,
-    /// The algorithm of the signature.
+    /// The algorithm of the signature: with the shared secret, or with signing keys.
     pub algorithm: JwtAlgorithm,
+    /// Folder of the signing keys; absent: `signing-keys` in the server's directory.
+    pub signing_keys_dir: Option<PathBuf>,
+    /// For whom tokens of signing keys are; one for another audience is refused.
+    pub audience: String,
     /// Who issues the tokens; a token of another issuer is refused.
     pub issuer: String,
     /// How long a new token is good for. The original says 30 days, and gives a year; so here it is a year.
@@ -35,6 +39,8 @@ impl Default for Jwt {
             secret_key: None,
             secret_key_file: None,
             algorithm: JwtAlgorithm::Hs256,
+            signing_keys_dir: None,
+            audience: "vibectl-server".to_owned(),
             issuer: "vibectl-server".to_owned(),
             expiration_days: 365,
             revocation_file: None,
@@ -53,6 +59,8 @@ impl Jwt {
             algorithm: section
                 .read("algorithm", |cursor| cursor.choice(&JwtAlgorithm::NAMES))
                 .unwrap_or(default.algorithm),
+            signing_keys_dir: section.read("signing_keys_dir", Cursor::path),
+            audience: section.read("audience", Cursor::text).unwrap_or(default.audience),
             issuer: section.read("issuer", Cursor::text).unwrap_or(default.issuer),
             expiration_days: section
                 .read("expiration_days", |cursor| cursor.integer(1..=Lifetime::MAX_DAYS))
@@ -74,29 +82,57 @@ serialize_differences!(Jwt {
     secret_key,
     secret_key_file,
     algorithm,
+    signing_keys_dir,
+    audience,
     issuer,
     expiration_days,
     revocation_file,
 });
 
-/// The algorithms of a shared secret.
+/// How tokens are signed: with the shared secret, or with keys whose public halves are all that a server needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
 pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
+    /// HMAC with SHA-256 and the shared secret.
     #[default]
+    #[serde(rename = "HS256")]
     Hs256,
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// The same with SHA-384.
+    #[serde(rename = "RS384")]
+    Rs384,
+    /// The same with SHA-512.
+    #[serde(rename = "RS512")]
+    Rs512,
 }
 
 impl JwtAlgorithm {
     /// Every algorithm with its name.
-    pub const NAMES: [(&'static str, Self); 1] = [("HS256", Self::Hs256)];
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("HS256", Self::Hs256),
+        ("ES256", Self::Es256),
+        ("EdDSA", Self::EdDsa),
+        ("RS256", Self::Rs256),
+        ("RS384", Self::Rs384),
+        ("RS512", Self::Rs512),
+    ];
 
-    /// The algorithm of this name, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, algorithm)| *algorithm)
+    /// What signing keys sign with; none for the shared secret.
+    pub fn of_signing_keys(self) -> Option<Algorithm> {
+        match self {
+            Self::Hs256 => None,
+            Self::Es256 => Some(Algorithm::Es256),
+            Self::EdDsa => Some(Algorithm::EdDsa),
+            Self::Rs256 => Some(Algorithm::Rs256),
+            Self::Rs384 => Some(Algorithm::Rs384),
+            Self::Rs512 => Some(Algorithm::Rs512),
+        }
     }
 }

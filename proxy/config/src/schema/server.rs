@@ -116,9 +116,4 @@ impl LogLevel {
     /// Every level with its name.
     pub const NAMES: [(&'static str, Self); 4] =
         [("debug", Self::Debug), ("info", Self::Info), ("warning", Self::Warning), ("error", Self::Error)];
-
-    /// The level of this name, in any case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, level)| *level)
-    }
 }

@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
 use serde::Serialize;
 use vibectl_token::standalone::revocation::{Entry, What};
 
 use super::revocation_file::RevocationFile;
 use crate::cli::alone::Which;
+use crate::cli::moment::moment;
 use crate::cli::outcome::Failure;
 use crate::cli::table;
 
@@ -44,7 +44,7 @@ struct Shown<'a> {
 
 impl List {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
-        let file = RevocationFile::new(self.server.load()?.revocation_file()?);
+        let file = RevocationFile::new(self.server.load()?.required_revocation_file()?);
         let list = file.read().map_err(Failure::Running)?;
         let shown: Vec<Shown<'_>> = list.entries().iter().map(Shown::of).collect();
         match self.output {
@@ -65,19 +65,19 @@ fn json(shown: &[Shown<'_>], out: &mut dyn Write) -> io::Result<()> {
 
 impl<'a> Shown<'a> {
     fn of(entry: &'a Entry) -> Self {
-        let revoked_at = time(entry.revoked_at);
+        let revoked_at = moment(entry.revoked_at);
         match &entry.what {
             What::Token { jti, subject, expires_at } => Self {
                 jti: Some(jti),
                 subject: subject.as_deref(),
                 issued_before: None,
-                expires_at: expires_at.map(time),
+                expires_at: expires_at.map(moment),
                 revoked_at,
             },
             What::Subject { subject, issued_before } => Self {
                 jti: None,
                 subject: Some(subject),
-                issued_before: Some(time(*issued_before)),
+                issued_before: Some(moment(*issued_before)),
                 expires_at: None,
                 revoked_at,
             },
@@ -98,8 +98,4 @@ impl<'a> Shown<'a> {
             self.expires_at.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     }
-}
-
-fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
 }

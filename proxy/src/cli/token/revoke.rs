@@ -34,7 +34,7 @@ impl Revoke {
             }
         };
         let entry = Entry { what, revoked_at: now };
-        let file = RevocationFile::new(self.server.load()?.revocation_file()?);
+        let file = RevocationFile::new(self.server.load()?.required_revocation_file()?);
         if entry.is_over(now) {
             return writeln!(out, "{} has ended by itself; nothing to revoke", name(&entry.what))
                 .map_err(Failure::running);

@@ -1,16 +1,12 @@
-//! What a command about revoked tokens is about. A token is named by its file or its identifier: on the command line it
-//! would be seen by everybody on the machine.
+//! What a command about revoked tokens is about.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
-use vibectl_token::{Inspected, MAX_TOKEN_BYTES, inspect};
-use zeroize::Zeroizing;
+use vibectl_token::{Inspected, inspect};
 
 use crate::cli::outcome::Failure;
+use crate::cli::token_file;
 
 /// A token or a subject.
 #[derive(Debug, Args)]
@@ -62,25 +58,6 @@ fn token_in(path: &Path) -> Result<Named, Failure> {
 }
 
 fn inspect_file(path: &Path) -> Result<Inspected, Failure> {
-    let token = read_token(path).map_err(Failure::Running)?;
+    let token = token_file::read(path).map_err(Failure::Running)?;
     inspect(&token).ok_or_else(|| Failure::Usage(format!("there is no token in {}", path.display())))
-}
-
-/// The token in a file, or in standard input for `-`, without white space around it.
-pub(in crate::cli) fn read_token(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let read = if path == Path::new("-") {
-        read_bounded(io::stdin().lock())
-    } else {
-        File::open(path).and_then(read_bounded)
-    };
-    let text = read.with_context(|| format!("failed to read {}", path.display()))?;
-    Ok(Zeroizing::new(text.trim().to_owned()))
-}
-
-/// More than a token is cut off: it is none.
-fn read_bounded(reader: impl Read) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    let limit = u64::try_from(MAX_TOKEN_BYTES).unwrap_or(u64::MAX).saturating_add(64);
-    reader.take(limit).read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -21,7 +21,7 @@ pub(super) struct Unrevoke {
 impl Unrevoke {
     pub(super) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let named = self.target.resolve()?;
-        let file = RevocationFile::new(self.server.load()?.revocation_file()?);
+        let file = RevocationFile::new(self.server.load()?.required_revocation_file()?);
         let found = file.change(|list| {
             Ok(match &named {
                 Named::Token { jti, .. } => list.unrevoke_token(jti),
