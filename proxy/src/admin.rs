@@ -29,6 +29,7 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> ([(http::HeaderName, &'static str); 1], String) {
     shared.metrics.in_flight.set(shared.limiter.calls_in_flight().into());
+    shared.metrics.open_streams.set(shared.limiter.open_streams().into());
     if let Some(tls) = shared.tls.get() {
         shared.metrics.certificate_expiry.with([]).set(tls.facts().lifetime.not_after.as_second());
         if let Some(next_update) = tls.lists_next_update() {

@@ -3,9 +3,11 @@
 //! Exit codes: 0, 1 for a failure while running, 64 for a mistake in usage or configuration. What a person asked to see
 //! goes to standard output, all else to standard error.
 
+mod admin_port;
 mod alone;
 pub mod ca;
 pub mod certificate_agent;
+pub mod completions;
 pub mod config;
 mod environment;
 pub mod generate_certs;
@@ -17,6 +19,7 @@ mod moment;
 pub mod outcome;
 pub mod serve;
 pub mod serve_acme;
+pub mod status;
 mod table;
 pub mod test_jwt;
 pub mod token;
@@ -29,9 +32,15 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::outcome::{Failure, report};
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done, or stopped by a signal
+  1   it failed while running, or what was asked about is not good
+  64  a mistake in usage or configuration; trying again does not help";
+
 /// LLM proxy: gRPC and HTTP in front of model providers, with access, limits and usage per token.
 #[derive(Debug, Parser)]
-#[command(name = "vibectl-server", version, disable_help_subcommand = true)]
+#[command(name = "vibectl-server", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -66,6 +75,10 @@ enum Command {
     Token(token::Token),
     /// Tell whether a token would be accepted, and if not, why
     TestJwt(test_jwt::TestJwt),
+    /// Tell how a server is doing: certificates, tokens, providers, traffic; fails when there is a problem
+    Status(status::Status),
+    /// Print what a shell needs to complete these commands and their options
+    Completions(completions::Completions),
     /// Ask a running server whether it is alive or ready; for probes of containers
     Health(health::Health),
 }
@@ -77,6 +90,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command: None }) => report(Cli::command().print_help().map_err(Failure::running)),
         Err(error) => outcome::usage(&error),
     }
+}
+
+/// All commands, as a shell sees them.
+fn definition() -> clap::Command {
+    Cli::command()
 }
 
 impl Command {
@@ -95,6 +113,8 @@ impl Command {
             Self::GenerateToken(generate) => generate.run(),
             Self::Token(token) => token.run(),
             Self::TestJwt(test) => test.run(),
+            Self::Status(status) => status.run(),
+            Self::Completions(completions) => completions.run(),
             Self::Health(health) => health.run(),
         }
     }

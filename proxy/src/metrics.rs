@@ -25,6 +25,8 @@ pub struct Metrics {
     pub rate_limited: Family<1>,
     /// Calls being answered.
     pub in_flight: Gauge,
+    /// Streams among them.
+    pub open_streams: Gauge,
     /// Time from the first byte of the request head to the last of the answer.
     pub request_duration: Histogram,
     /// Open connections, by port.
@@ -65,6 +67,7 @@ impl Default for Metrics {
                 ["limit_type"],
             ),
             in_flight: Gauge::new("vibectl_concurrent_in_flight", "Calls being answered now."),
+            open_streams: Gauge::new("vibectl_open_streams", "Streams among the calls being answered now."),
             request_duration: Histogram::new(
                 "vibectl_request_duration_seconds",
                 "Time from the request head to the end of the answer.",
@@ -132,6 +135,7 @@ impl Metrics {
             requests,
             rate_limited,
             in_flight,
+            open_streams,
             request_duration,
             connections,
             connections_refused,
@@ -151,7 +155,7 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "{requests}{rate_limited}{in_flight}{request_duration}{connections}{connections_refused}\
+            "{requests}{rate_limited}{in_flight}{open_streams}{request_duration}{connections}{connections_refused}\
              {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
         );
         text

@@ -167,6 +167,15 @@ impl Provider {
         }
     }
 
+    /// Whether it answers, to a question that costs nothing.
+    pub async fn probe(&self) -> Result<(), ProviderError> {
+        match &self.kind {
+            Kind::Echo(_) => Ok(()),
+            Kind::OpenAi(openai) => openai.probe().await,
+            Kind::Off(reason) => Err(ProviderError::off(reason)),
+        }
+    }
+
     /// The whole answer of `model`.
     pub async fn complete(&self, model: &str, request: &ModelRequest) -> Result<Completion, ProviderError> {
         match &self.kind {

@@ -39,5 +39,7 @@ mod scanners;
 mod serving_modes;
 #[path = "behaviour/signing_keys.rs"]
 mod signing_keys;
+#[path = "behaviour/status.rs"]
+mod status;
 #[path = "behaviour/tls_edges.rs"]
 mod tls_edges;

@@ -1,6 +1,6 @@
 //! What commands beside a server that runs alone have to know of it: its config, and where its files are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use vibectl_config::Config;
@@ -60,6 +60,11 @@ impl Alone {
     pub(super) fn signing_keys_dir(&self) -> Result<PathBuf, Failure> {
         let folder = places::signing_keys_dir(&self.config.jwt, self.folder.as_deref());
         folder.ok_or_else(|| nowhere("signing keys", "jwt.signing_keys_dir"))
+    }
+
+    /// Directory of its files, where there is one.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// What says who may call it.

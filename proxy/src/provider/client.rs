@@ -116,22 +116,30 @@ impl Client {
         accept: &'static str,
         body: Bytes,
     ) -> Result<Response, ProviderError> {
+        let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, "application/json");
+        send(request.header(header::ACCEPT, accept).body(body)).await
+    }
+
+    /// Asks for a path below the base URL; the response has a status of success.
+    pub(super) async fn get(&self, path: &str) -> Result<Response, ProviderError> {
+        send(self.http.get(self.url(path))).await
+    }
+
+    fn url(&self, path: &str) -> Url {
         let mut url = self.base_url.clone();
         url.set_path(&format!("{}/{path}", self.base_url.path().trim_end_matches('/')));
-        let request = self.http.post(url).header(header::CONTENT_TYPE, "application/json");
-        let response = request
-            .header(header::ACCEPT, accept)
-            .body(body)
-            .send()
-            .await
-            .map_err(ProviderError::from_transport)?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
-        Err(ProviderError::from_status(status, &headers, &body))
+        url
     }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> Result<Response, ProviderError> {
+    let response = request.send().await.map_err(ProviderError::from_transport)?;
+    if response.status().is_success() {
+        return Ok(response);
+    }
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
+    Err(ProviderError::from_status(status, &headers, &body))
 }
 
 /// The whole body of a response.

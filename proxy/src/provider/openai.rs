@@ -52,6 +52,11 @@ impl OpenAi {
         Ok(Self { client, output_cap })
     }
 
+    /// Asks for the list of models.
+    pub(super) async fn probe(&self) -> Result<(), ProviderError> {
+        self.client.get("models").await.map(drop)
+    }
+
     pub(super) async fn complete(
         &self,
         model: &str,

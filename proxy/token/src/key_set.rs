@@ -91,6 +91,11 @@ impl KeySet {
         self.keys.contains_key(kid)
     }
 
+    /// The names of the keys, sorted, each with what it is for.
+    pub fn algorithms(&self) -> impl Iterator<Item = (&str, Algorithm)> {
+        self.keys.iter().map(|(kid, key)| (kid.as_str(), key.jwk.algorithm()))
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.keys.len()

@@ -55,6 +55,14 @@ impl SigningKeys {
         serde_json::from_slice(&text).with_context(|| format!("failed to read {}", path.display()))
     }
 
+    /// The names and algorithms of the keys that servers are given.
+    pub(in crate::cli) fn published(&self) -> anyhow::Result<Vec<(String, Algorithm)>> {
+        let path = self.folder.join(JWKS_FILE);
+        let text = fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
+        let set = KeySet::parse(&text).with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(set.algorithms().map(|(kid, algorithm)| (kid.to_owned(), algorithm)).collect())
+    }
+
     /// The key that signs a token of this lifetime. The ring remembers the longest, so that a key is kept as long.
     pub(in crate::cli) fn signer(
         &self,
