@@ -155,3 +155,23 @@ fn a_token_is_tested_as_a_call_would_be_and_never_shown_whole() {
         assert!(!ended.out.contains(signature) && !ended.err.contains(signature));
     }
 }
+
+#[test]
+fn l12_a_restored_server_takes_and_refuses_the_same_tokens() {
+    let server = server();
+    let (kept, lost) = (token(&server, "alice"), token(&server, "bob"));
+    command(&server, &["token", "revoke", "--subject", "bob"]);
+    let backup = server.folder.path().join("backup.tar.gz").display().to_string();
+    let saved = run(server.folder.path(), &["ca", "backup", &backup]);
+    assert_eq!(saved.code, Some(0), "{}", saved.err);
+
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let restored = run(elsewhere.path(), &["ca", "restore", &backup]);
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    let again = Server::start_in(elsewhere, &["serve-insecure", "--require-auth"], CONFIG);
+    again.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
+
+    assert_eq!((status(&again, &kept), status(&again, &lost)), (200, 401));
+    let new = token(&again, "carol");
+    assert_eq!((status(&again, &new), status(&server, &new)), (200, 200), "the same key signs there");
+}
