@@ -1,6 +1,8 @@
 //! Tokens of a server that runs alone are taken back while it runs.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -114,4 +116,49 @@ fn commands_about_revocation_name_what_is_missing_and_tell_what_they_did() {
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed[0]["subject"], "alice");
     assert!(command(&server, &["prune"]).starts_with("dropped 0 entries"));
+}
+
+#[test]
+fn a_stream_ends_when_its_token_is_revoked_and_another_ones_goes_on() {
+    let slow = "providers: [{name: slow, echo: {chunk_size: 1, chunk_delay_ms: 50}}]\n\
+                models: [{name: m, routes: [{provider: slow, model: m}]}]\n";
+    let server = Server::start(&["serve-insecure", "--require-auth"], &format!("{CONFIG}{slow}"));
+    let ((_, lost), (_, kept)) = (token(&server, "alice"), token(&server, "bob"));
+    let (mut alice, mut bob) = (stream(&server, &lost), stream(&server, &kept));
+    read_until(&mut alice, "data: ");
+    read_until(&mut bob, "data: ");
+
+    command(&server, &["revoke", "--subject", "alice"]);
+    let mut rest = String::new();
+    alice.read_to_string(&mut rest).expect("the end of the stream");
+
+    assert!(rest.contains("token_revoked") && !rest.contains("[DONE]"), "{rest}");
+    read_until(&mut bob, "data: ");
+}
+
+/// A streamed answer that takes much longer than any test.
+fn stream(server: &Server, token: &str) -> BufReader<TcpStream> {
+    let words = "word ".repeat(2000);
+    let body = format!(
+        "{{\"model\":\"m\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"{words}\"}}]}}"
+    );
+    let mut stream = server.connect();
+    write!(
+        stream,
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {token}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    BufReader::new(stream)
+}
+
+#[track_caller]
+fn read_until(stream: &mut BufReader<TcpStream>, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        let read = stream.read_line(&mut line).expect("a line");
+        assert!(read > 0, "the stream ended before {text:?}");
+    }
 }
