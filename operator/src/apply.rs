@@ -70,18 +70,43 @@ impl<'a> Applier<'a> {
         mounted: &'f BTreeSet<String>,
     ) -> BoxFuture<'f, Result<Resources<Applied>, Error>> {
         async move {
-            self.ensure_mounted(&prepared, observed).await?;
-            self.ensure(&prepared.service, &observed.services).await?;
-            self.ensure(&prepared.network_policy, &observed.network_policies).await?;
-            if let Some(budget) = &prepared.disruption_budget {
-                self.ensure(budget, &observed.disruption_budgets).await?;
-            }
+            self.ensure_around(&prepared, observed).await?;
             let deployment = self.ensure(&prepared.deployment, &observed.deployments).await?;
             let applied = prepared.into_applied(Arc::unwrap_or_clone(deployment));
             self.prune(&applied, observed, mounted).await?;
             Ok(applied)
         }
         .boxed()
+    }
+
+    /// The same, but for the workload, which is left as it is, and what it needs, which is not removed.
+    pub fn apply_around<'f>(
+        &'f mut self,
+        prepared: Resources<Prepared>,
+        observed: &'f Observed,
+    ) -> BoxFuture<'f, Result<Resources<Applied>, Error>> {
+        async move {
+            self.ensure_around(&prepared, observed).await?;
+            let live =
+                observed.deployments.get(&prepared.deployment.name_any()).map(|live| live.as_ref().clone());
+            let deployment = live.unwrap_or_else(|| prepared.deployment.clone());
+            Ok(prepared.into_applied(deployment))
+        }
+        .boxed()
+    }
+
+    async fn ensure_around(
+        &mut self,
+        prepared: &Resources<Prepared>,
+        observed: &Observed,
+    ) -> Result<(), Error> {
+        self.ensure_mounted(prepared, observed).await?;
+        self.ensure(&prepared.service, &observed.services).await?;
+        self.ensure(&prepared.network_policy, &observed.network_policies).await?;
+        if let Some(budget) = &prepared.disruption_budget {
+            self.ensure(budget, &observed.disruption_budgets).await?;
+        }
+        Ok(())
     }
 
     /// What pods cannot start without.

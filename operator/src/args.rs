@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 
-use crate::telemetry::LogLevel;
+use crate::{
+    api::duration::{Duration, ParseDurationError},
+    telemetry::LogLevel,
+};
 
 /// Exit code for bad flags or configuration (`EX_USAGE`), so that an alert can tell "misconfigured" from "crashed".
 pub const EXIT_USAGE: u8 = 64;
@@ -37,6 +40,10 @@ pub struct Args {
     #[arg(long, env = "VIBECTL_ADMIN_ADDRESS", default_value = "0.0.0.0:9095")]
     pub admin_address: SocketAddr,
 
+    /// How long clients may take to see a changed Secret, between 1s and 24h: pods wait for it when spec.tls changes
+    #[arg(long, env = "VIBECTL_TLS_SWITCH_WAIT", default_value = "2m", value_parser = switch_wait)]
+    pub tls_switch_wait: Duration,
+
     /// Lowest level that is logged
     #[arg(long, env = "VIBECTL_LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,
@@ -51,6 +58,14 @@ impl Args {
         namespaces.dedup();
         namespaces
     }
+}
+
+fn switch_wait(text: &str) -> Result<Duration, String> {
+    let wait: Duration = text.parse().map_err(|error: ParseDurationError| error.to_string())?;
+    if (Duration::from_secs(1)..=Duration::from_hours(24)).contains(&wait) {
+        return Ok(wait);
+    }
+    Err("expected a duration between 1s and 24h".to_owned())
 }
 
 fn image(text: &str) -> Result<String, String> {
@@ -105,6 +120,15 @@ mod tests {
     fn a_name_that_cannot_be_a_namespace_is_refused() {
         for bad in ["Team", "a b", "-a", "a-", "a/b"] {
             assert!(parse(&[&format!("--watch-namespaces={bad}")]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_wait_of_a_switch_is_a_duration_that_clients_can_keep() {
+        assert_eq!(parse(&[]).unwrap().tls_switch_wait, Duration::from_secs(120));
+        assert_eq!(parse(&["--tls-switch-wait", "10m"]).unwrap().tls_switch_wait, Duration::from_secs(600));
+        for bad in ["0s", "25h", "2", "soon"] {
+            assert!(parse(&["--tls-switch-wait", bad]).is_err(), "{bad}");
         }
     }
 

@@ -70,6 +70,8 @@ pub struct Settings {
     pub operator_namespace: String,
     /// Image of the proxies.
     pub server_image: String,
+    /// How long clients may take to see a changed Secret.
+    pub tls_switch_wait: std::time::Duration,
     /// Namespaces to serve; empty for all.
     pub watch_namespaces: Vec<String>,
 }

@@ -11,6 +11,7 @@ use crate::{
     context::Context,
     error::Error,
     fleet::pods,
+    llm_proxy::{report::Seen, switch::Scene},
     metrics::Outcome,
     runtime::controller::Done,
 };
@@ -23,6 +24,7 @@ pub mod gather;
 pub mod issuers;
 pub mod report;
 pub mod sight;
+pub mod switch;
 pub mod validate;
 
 #[cfg(test)]
@@ -62,17 +64,24 @@ async fn pass(proxy: &LlmProxy, context: &Context) -> Result<Done, Error> {
     let observed = Observed::of(&context.stores, &namespace, &validated.names.base());
     let pods = pods::of(&context.stores, proxy);
     let mounted: BTreeSet<String> = pods.iter().flat_map(|pod| pod.config_maps.iter().cloned()).collect();
+    let scene = Scene { observed: &observed, pods: &pods, wait: context.settings.tls_switch_wait, now };
+    let (prepared, hold) = switch::plan(prepared, &validated, &scene);
     let mut applier = Applier::new(&context.client, &namespace, &uid);
-    let applied = applier.apply(prepared, &observed, &mounted).await?;
+    let applied = match hold {
+        Some(_) => applier.apply_around(prepared, &observed).await?,
+        None => applier.apply(prepared, &observed, &mounted).await?,
+    };
     let wrote = applier.writes() > 0;
 
-    let expected = sight::expected(&applied.revisions);
+    let revisions = applied.revisions.clone();
+    let expected = sight::expected(if hold.is_some() { revisions.without_certificate() } else { revisions });
     context.fleet.expect(&uid, expected.clone(), gathered.grants.clone());
     let views = context.fleet.view(&uid, &pods);
-    let seen = sight::seen(&gathered, &expected, &views, wrote);
+    let seen = Seen { hold: hold.clone(), ..sight::seen(&gathered, &expected, &views, wrote) };
     let status = report::report(proxy, &validated, &applied, &seen, now);
     let done = tell(proxy, context, status).await?;
-    Ok(if wrote { changed(done).again_after(PATIENCE) } else { done }.again_after(until(gathered.due, now)))
+    let due = hold.and_then(|hold| hold.until).map_or(gathered.due, |until| until.min(gathered.due));
+    Ok(if wrote { changed(done).again_after(PATIENCE) } else { done }.again_after(until(due, now)))
 }
 
 /// Writes the status on a difference, with an Event when the summary changed.

@@ -67,6 +67,7 @@ pub struct Metrics {
     durations: Family<KindLabel, Histogram, fn() -> Histogram>,
     failing: Family<KindLabel, Gauge>,
     expiring: Family<ExpiryLabels, Gauge>,
+    certificate_troubles: Gauge,
     leader: Gauge<i64, AtomicI64>,
     polls: Family<PollLabels, Counter<u64, AtomicU64>>,
     refreshes: Counter<u64, AtomicU64>,
@@ -85,6 +86,7 @@ impl Default for Metrics {
             durations: Family::new_with_constructor(duration_histogram),
             failing: Family::default(),
             expiring: Family::default(),
+            certificate_troubles: Gauge::default(),
             leader: Gauge::default(),
             polls: Family::default(),
             refreshes: Counter::default(),
@@ -113,6 +115,11 @@ impl Metrics {
             let gauge = self.expiring.get_or_create_owned(&ExpiryLabels { what, days });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// So many proxies have a certificate that a person should look after.
+    pub fn certificate_troubles(&self, count: usize) {
+        self.certificate_troubles.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether this replica leads.
@@ -149,6 +156,11 @@ impl Metrics {
         );
         registry.register("failing_objects", "Objects whose last reconcile failed", self.failing.clone());
         registry.register("expiring", "Things that end within so many days", self.expiring.clone());
+        registry.register(
+            "certificate_troubles",
+            "Proxies whose CertificateReady has another reason than Issued or Pending",
+            self.certificate_troubles.clone(),
+        );
         registry.register("leader", "1 on the replica that leads", self.leader.clone());
         registry.register("fleet_polls", "Reports asked of proxy pods", self.polls.clone());
         registry.register("pod_refreshes", "Pods annotated to refresh their mounts", self.refreshes.clone());

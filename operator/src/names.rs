@@ -25,6 +25,10 @@ pub const APPLIED_ANNOTATION: &str = "vibectl.dev/applied";
 /// On an LlmProxy: "true" lets an access table go that lost more than half of its rows.
 pub const ALLOW_SHRINK_ANNOTATION: &str = "vibectl.dev/allow-access-table-shrink";
 
+/// On the Deployment of a proxy: how its pods are secured.
+pub const TLS_ANNOTATION: &str = "vibectl.dev/tls";
+/// On the ConfigMap with the bundle: since when clients can read just this.
+pub const PUBLISHED_ANNOTATION: &str = "vibectl.dev/published";
 /// On an LlmProxy: the fingerprint of a CA that must not be trusted any longer. It goes at once, without overlap.
 pub const DISTRUST_CA_ANNOTATION: &str = "vibectl.dev/distrust-ca";
 /// On a ProxyToken: a moment (RFC 3339); credentials issued before it are refused, as with `spec.revokedBefore`.

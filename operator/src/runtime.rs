@@ -201,6 +201,7 @@ fn context(args: &Args, clients: &Clients, stores: Stores) -> Arc<Context> {
         settings: Settings {
             operator_namespace: args.namespace.clone(),
             server_image: args.server_image.clone(),
+            tls_switch_wait: args.tls_switch_wait.into(),
             watch_namespaces: args.watched(),
         },
         stores,

@@ -28,6 +28,7 @@ fn every_metric_of_the_operator_is_explained() {
     metrics.reconciled(Kind::LlmProxy, Outcome::Changed, Duration::ZERO);
     metrics.failing(Kind::LlmProxy, 0);
     metrics.expiring(Expiring::Token, &[]);
+    metrics.certificate_troubles(0);
     metrics.leads(true);
     metrics.polled(true);
     metrics.refreshed();

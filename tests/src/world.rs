@@ -211,7 +211,7 @@ fn install_operator() -> Result<PathBuf> {
         let archives: Vec<_> = images.iter().map(|image| image.archive.clone()).collect();
         cluster::load(Name::Test, &archives)?;
     }
-    install::chart(&kubeconfig, &images, &["crds.keep=false"])?;
+    install::chart(&kubeconfig, &images, &["crds.keep=false", "tlsSwitchWait=3s"])?;
     let deployment = format!("deployment/{}", install::RELEASE);
     let arguments = ["-n", install::NAMESPACE, "rollout", "status", &deployment, "--timeout=120s"];
     tools::kubectl_output(&kubeconfig, &arguments)?;

@@ -71,6 +71,8 @@ pub enum Reason {
     AccessTableHeld,
     /// Not all ready replicas have told yet that the newest revision is in force.
     WaitingForReplicas,
+    /// Clients have to see what to trust before another certificate is served.
+    WaitingForClients,
     /// Ready pods do not answer on the fleet port: they serve, but nothing new is known of them.
     PodsUnreachable,
     /// The named proxy does not exist, or does not allow this namespace.
@@ -220,6 +222,7 @@ impl Reason {
             Self::Stalled => "Stalled",
             Self::AccessTableHeld => "AccessTableHeld",
             Self::WaitingForReplicas => "WaitingForReplicas",
+            Self::WaitingForClients => "WaitingForClients",
             Self::PodsUnreachable => "PodsUnreachable",
             Self::ProxyNotFound => "ProxyNotFound",
             Self::Suspended => "Suspended",

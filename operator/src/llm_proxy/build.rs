@@ -31,7 +31,7 @@ use crate::{
     llm_proxy::{authority::Authority, validate::ValidatedProxy},
 };
 
-pub use self::revisions::Revisions;
+pub use self::{deployment::TLS_OFF, revisions::Revisions};
 
 /// What building needs beside the proxy itself.
 pub struct Inputs {

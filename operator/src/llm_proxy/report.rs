@@ -24,12 +24,13 @@ use crate::{
         build::{Applied, Resources},
         endpoint::Endpoint,
         gather::Order,
+        switch::Hold,
         validate::{Provider, Refusal, Unresolved, ValidatedProxy},
     },
     names::{ProxyNames, STATUS_FIELD_MANAGER},
 };
 
-pub use self::certificate::Served;
+pub use self::certificate::{Served, has_trouble};
 
 /// What is known beside the objects: what the pods tell, and what was decided on the way.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct Seen {
     pub tokens: usize,
     /// Why the access table is held back, if it is.
     pub access_held: Option<String>,
+    /// The pods are still secured by something else than the spec says.
+    pub hold: Option<Hold>,
     /// Why a roll-over waits, or what a person has to do for it.
     pub trouble: Option<Trouble>,
     /// SHA-256 of the active CA's certificate, or of the self-signed one.

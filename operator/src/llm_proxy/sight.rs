@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// What the pods should report.
-pub fn expected(revisions: &Revisions) -> Expected {
-    let Revisions { parts, config_map, issuer_key_id } = revisions.clone();
+pub fn expected(revisions: Revisions) -> Expected {
+    let Revisions { parts, config_map, issuer_key_id } = revisions;
     Expected { parts, config_map: Some(config_map), issuer_key_id }
 }
 
@@ -41,6 +41,7 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
             )
         }),
         ca_fingerprint: authority.map(|authority| authority.facts().fingerprint_sha256.clone()),
+        hold: None,
         trouble: authority.and_then(|authority| authority.trouble.clone()),
         revision: Some(combined_revision(expected)),
     }

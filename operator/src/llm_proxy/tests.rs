@@ -34,6 +34,7 @@ async fn reconciled(server: &Server) -> Result<Done, Error> {
         settings: Settings {
             operator_namespace: "vibectl-system".to_owned(),
             server_image: "vibectl-server:1".to_owned(),
+            tls_switch_wait: Duration::from_secs(120),
             watch_namespaces: Vec::new(),
         },
         stores: server.stores(),

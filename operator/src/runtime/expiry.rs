@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
-use crate::{context::Context, metrics::Expiring};
+use crate::{context::Context, llm_proxy::report::has_trouble, metrics::Expiring};
 
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -24,6 +24,9 @@ fn count(context: &Context) {
     let ends = tokens.iter().filter_map(|token| Some(token.status.as_ref()?.expires_at.as_ref()?.0));
     context.metrics.expiring(Expiring::Token, &ends.map(|end| left(&end)).collect::<Vec<_>>());
     let proxies = context.stores.proxies.filter(|_| true);
+    let troubles =
+        proxies.iter().filter_map(|proxy| proxy.status.as_ref()).filter(|status| has_trouble(status));
+    context.metrics.certificate_troubles(troubles.count());
     let ends =
         proxies.iter().filter_map(|proxy| Some(proxy.status.as_ref()?.certificate.as_ref()?.not_after.0));
     context.metrics.expiring(Expiring::Certificate, &ends.map(|end| left(&end)).collect::<Vec<_>>());

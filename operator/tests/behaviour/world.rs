@@ -146,6 +146,7 @@ impl World {
             settings: Settings {
                 operator_namespace: "system".to_owned(),
                 server_image: "registry/server:1".to_owned(),
+                tls_switch_wait: std::time::Duration::from_secs(120),
                 watch_namespaces: Vec::new(),
             },
             stores,

@@ -8,6 +8,7 @@ mod identities;
 mod isolation;
 mod leaks;
 mod live_changes;
+mod modes;
 mod objects;
 mod outage;
 mod quickstart;

@@ -1,5 +1,7 @@
 //! The pods as a set: how many, how they are replaced, how many may be taken away.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
@@ -9,8 +11,14 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::object::metadata;
-use crate::llm_proxy::validate::ValidatedProxy;
+use super::object::{annotated, metadata};
+use crate::{
+    llm_proxy::validate::{TlsMode, ValidatedProxy},
+    names::{ProxyNames, TLS_ANNOTATION},
+};
+
+/// Value of [`TLS_ANNOTATION`] without TLS.
+pub const TLS_OFF: &str = "plaintext";
 
 /// How long an ending pod goes on accepting calls, since not everybody knows yet that it ends.
 pub(super) const DRAIN_DELAY_SECONDS: u32 = 5;
@@ -28,8 +36,9 @@ pub(super) fn deployment(proxy: &ValidatedProxy, template: PodTemplateSpec) -> D
         max_unavailable: Some(IntOrString::Int(0)),
         max_surge: Some(IntOrString::Int(1)),
     };
+    let secured = BTreeMap::from([(TLS_ANNOTATION.to_owned(), secured_by(&proxy.tls, &proxy.names))]);
     Deployment {
-        metadata: metadata(proxy, proxy.names.base()),
+        metadata: annotated(proxy, proxy.names.base(), &secured),
         spec: Some(DeploymentSpec {
             replicas: Some(proxy.replicas.into()),
             selector: selector(proxy),
@@ -44,6 +53,17 @@ pub(super) fn deployment(proxy: &ValidatedProxy, template: PodTemplateSpec) -> D
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
+    }
+}
+
+/// Differs exactly where pods have to be replaced for another certificate to be served.
+fn secured_by(tls: &TlsMode, names: &ProxyNames) -> String {
+    match tls {
+        TlsMode::Plaintext => TLS_OFF.to_owned(),
+        TlsMode::PrivateCa(..) => "privateCa".to_owned(),
+        TlsMode::SelfSigned(..) => format!("selfSigned in {}", names.self_signed()),
+        TlsMode::CertManager(_, kept) => format!("certManager in {}", kept.secret),
+        TlsMode::Secret(kept) => format!("secret {}", kept.secret),
     }
 }
 

@@ -22,6 +22,15 @@ pub struct Revisions {
     pub issuer_key_id: Option<String>,
 }
 
+impl Revisions {
+    /// The same while pods are still secured by something else.
+    #[must_use]
+    pub fn without_certificate(mut self) -> Self {
+        self.parts.remove(&Part::Tls);
+        Self { issuer_key_id: None, ..self }
+    }
+}
+
 /// Computes every revision from content alone.
 pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &ConfigMap) -> Revisions {
     let mut files =

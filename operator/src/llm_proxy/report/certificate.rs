@@ -52,7 +52,7 @@ pub(super) fn served(
     if !validated.tls.is_encrypted() {
         return None;
     }
-    match validated.tls.kept().map(|kept| &kept.pair) {
+    match validated.tls.kept().map(|kept| &kept.pair).filter(|_| seen.hold.is_none()) {
         Some(Ok(pair)) => Some(Served::of(&pair.facts)),
         // What the pods hold on to.
         Some(Err(_)) => seen.certificate.clone(),
@@ -73,8 +73,8 @@ pub(super) fn finding(
     if !validated.tls.is_encrypted() {
         return None;
     }
-    let missing = validated.tls.kept().and_then(|kept| kept.pair.as_ref().err());
-    let trouble = missing.map(|missing| cause(validated, seen, missing));
+    // While the pods are secured by something else, that is what clients meet.
+    let trouble = trouble(validated, seen).filter(|_| seen.hold.is_none());
     let ended = served.filter(|served| served.status.not_after.0 <= now);
     Some(match (trouble, served) {
         (Some((_, why)), Some(served)) if ended.is_some() => Finding::no(
@@ -96,7 +96,13 @@ pub(super) fn finding(
     })
 }
 
-/// Why there is no usable pair: with cert-manager it knows best, unless it has written something that cannot be used.
+/// Why there is no usable pair, if so.
+pub(super) fn trouble(validated: &ValidatedProxy, seen: &Seen) -> Option<(Reason, String)> {
+    let missing = validated.tls.kept()?.pair.as_ref().err()?;
+    Some(cause(validated, seen, missing))
+}
+
+/// With cert-manager it knows best, unless it has written something that cannot be used.
 fn cause(validated: &ValidatedProxy, seen: &Seen, missing: &Unresolved) -> (Reason, String) {
     let unusable = missing.reason == Reason::SecretInvalid;
     match (&validated.tls, &seen.order) {
@@ -114,7 +120,7 @@ fn cause(validated: &ValidatedProxy, seen: &Seen, missing: &Unresolved) -> (Reas
 
 /// A certificate that is there: past its end, about to be, or good; and whether a next one can be had.
 fn judged(served: &Served, seen: &Seen, now: Timestamp) -> Finding {
-    let order = seen.order.as_ref();
+    let order = seen.order.as_ref().filter(|_| seen.hold.is_none());
     let until = served.status.not_after.0;
     if until <= now {
         return Finding::no(KIND, Reason::Expired, format!("the certificate ended at {until}"));
@@ -177,6 +183,11 @@ pub(super) fn news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> O
         None => !good,
     };
     changed.then(|| News { good, reason: now.reason.clone(), message: now.message.clone() })
+}
+
+/// Whether a person should look after the certificate.
+pub fn has_trouble(status: &LlmProxyStatus) -> bool {
+    conditions::find(&status.conditions, KIND).is_some_and(is_trouble)
 }
 
 fn is_trouble(condition: &Condition) -> bool {

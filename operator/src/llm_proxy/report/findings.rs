@@ -12,6 +12,7 @@ use crate::{
     apply::prune::is_rolled_out,
     llm_proxy::{
         build::{Applied, Resources},
+        switch::Hold,
         validate::{Provider, ValidatedProxy},
     },
     names::ALLOW_SHRINK_ANNOTATION,
@@ -32,7 +33,7 @@ pub(super) fn findings(
         Some(accepted),
         Some(resolved(validated)),
         certificate_ready,
-        Some(progressing(&resources.deployment, seen)),
+        Some(progressing(validated, &resources.deployment, seen)),
         Some(ready),
     ]
     .into_iter()
@@ -77,11 +78,14 @@ fn ready(validated: &ValidatedProxy, deployment: &Deployment, certificate: Optio
     Finding::yes(kind, Reason::Serving, format!("{replicas} of {} pods answer", validated.replicas))
 }
 
-fn progressing(deployment: &Deployment, seen: &Seen) -> Finding {
+fn progressing(validated: &ValidatedProxy, deployment: &Deployment, seen: &Seen) -> Finding {
     let kind = ConditionType::Progressing;
     if let Some(why) = &seen.access_held {
         let message = format!("{why}; the annotation {ALLOW_SHRINK_ANNOTATION}: \"true\" lets it go");
         return Finding::no(kind, Reason::AccessTableHeld, message);
+    }
+    if let Some(hold) = &seen.hold {
+        return switching(validated, seen, hold);
     }
     if let Some(message) = stalled(deployment) {
         return Finding::no(kind, Reason::Stalled, message);
@@ -102,6 +106,28 @@ fn progressing(deployment: &Deployment, seen: &Seen) -> Finding {
         return Finding::unknown(kind, Reason::PodsUnreachable, message);
     }
     Finding::no(kind, Reason::Complete, "everything is in force in every pod")
+}
+
+/// The spec asks for another way of securing than the pods have.
+fn switching(validated: &ValidatedProxy, seen: &Seen, hold: &Hold) -> Finding {
+    let kind = ConditionType::Progressing;
+    let Hold { from, until } = hold;
+    match (until, certificate::trouble(validated, seen)) {
+        (Some(until), _) => {
+            let message = format!(
+                "spec.tls takes effect at {until}, when clients have the new ca.crt; until then: {from}"
+            );
+            Finding::yes(kind, Reason::WaitingForClients, message)
+        }
+        (None, Some((reason, why))) => {
+            let message =
+                format!("spec.tls takes effect when there is a certificate; until then: {from}; {why}");
+            Finding::yes(kind, reason, message)
+        }
+        (None, None) => {
+            Finding::yes(kind, Reason::WaitingForClients, format!("until further notice: {from}"))
+        }
+    }
 }
 
 fn stalled(deployment: &Deployment) -> Option<String> {
