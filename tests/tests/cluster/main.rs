@@ -3,6 +3,7 @@
 mod bad_objects;
 mod cert_manager;
 mod certificates;
+mod demonstrations;
 mod drift;
 mod identities;
 mod isolation;

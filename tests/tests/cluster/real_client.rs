@@ -13,14 +13,14 @@ use vibectl_tests::{python, tools};
 use crate::objects::{echo_proxy, token, until_reachable};
 
 /// Somebody with a home of their own, a kubeconfig and the real `kubectl`.
-struct Person {
+pub(crate) struct Person {
     home: tempfile::TempDir,
     program: PathBuf,
     kubeconfig: PathBuf,
 }
 
 impl Person {
-    fn new(world: &World) -> Result<Self> {
+    pub(crate) fn new(world: &World) -> Result<Self> {
         Ok(Self {
             home: tempfile::tempdir()?,
             program: python::environment("venv-vibectl-client", &["vibectl==0.11.6"])?.join("vibectl"),
@@ -29,7 +29,7 @@ impl Person {
     }
 
     /// Output and errors together, as at a terminal.
-    fn vibectl(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn vibectl(&self, arguments: &[&str]) -> Result<String> {
         let kubectl = tools::kubectl()?;
         let path = format!("{}:/usr/bin:/bin", kubectl.parent().unwrap_or(&kubectl).display());
         let mut vibectl = Command::new(&self.program);
@@ -41,7 +41,13 @@ impl Person {
         Ok(text)
     }
 
-    fn keep(&self, name: &str, content: &str) -> Result<String> {
+    /// Paths of the files with token and CA.
+    pub(crate) fn keep_credential(&self, credential: &Credential) -> Result<(String, String)> {
+        let ca = credential.ca.as_deref().context("no CA")?;
+        Ok((self.keep("token.jwt", &credential.token)?, self.keep("ca.crt", ca)?))
+    }
+
+    pub(crate) fn keep(&self, name: &str, content: &str) -> Result<String> {
         let path = self.home.path().join(name);
         std::fs::write(&path, content)?;
         Ok(path.display().to_string())
@@ -49,14 +55,14 @@ impl Person {
 }
 
 /// The name in the certificate leads to the Service's address only inside the cluster; this host needs it in its own table.
-struct HostName {
+pub(crate) struct HostName {
     line: String,
 }
 
 impl HostName {
     const TABLE: &str = "/etc/hosts";
 
-    fn add(address: &str, name: &str) -> Result<Self> {
+    pub(crate) fn add(address: &str, name: &str) -> Result<Self> {
         let line = format!("{address} {name}\n");
         let table = std::fs::read_to_string(Self::TABLE)?;
         std::fs::write(Self::TABLE, table + &line)?;
@@ -88,8 +94,7 @@ async fn the_released_client_works_with_the_contents_of_the_secret() -> Result<(
     let credential = world.token_ready("alice").await?;
     let _name = host_name(&world, &credential).await?;
     let person = Person::new(&world)?;
-    let jwt = person.keep("token.jwt", &credential.token)?;
-    let ca = person.keep("ca.crt", credential.ca.as_deref().context("no CA")?)?;
+    let (jwt, ca) = person.keep_credential(&credential)?;
 
     let files = ["--jwt-path", &jwt, "--ca-bundle", &ca];
     let configured =
