@@ -15,5 +15,6 @@ pub mod lag;
 pub mod pods;
 pub mod poller;
 pub mod refresh;
+pub mod refusal;
 pub mod schedule;
 pub mod usage;

@@ -2,6 +2,7 @@
 //!
 //! Every refusal reads the same to the caller. The cause is in the log, the access log and the metric.
 
+mod ahead;
 mod bearer;
 mod foreign;
 mod named;
@@ -13,7 +14,7 @@ mod verified;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -21,10 +22,13 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tonic::Code;
+
 use vibectl_config::{Access, Config, Jwt};
+use vibectl_proto::fleet::v1::RefuseRequest;
 use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
 
+use crate::auth::ahead::Ahead;
 use crate::auth::bearer::API_KEY;
 use crate::auth::foreign::Refresh;
 use crate::auth::principal::{Credential, Principal};
@@ -54,6 +58,8 @@ const UNAVAILABLE: Refusal = Refusal {
 #[derive(Debug)]
 pub struct Auth {
     mode: ArcSwap<Mode>,
+    /// What is refused although the table has it yet.
+    ahead: ArcSwapOption<Ahead>,
     /// How often keys of other issuers were asked for.
     fetches: Arc<Family<1>>,
     /// Told whenever somebody who was let in may not be any more.
@@ -120,7 +126,12 @@ struct Shown<'a> {
 impl Auth {
     /// Lets nobody in. Counts in `fetches` how often keys of other issuers are asked for.
     pub fn new(fetches: &Arc<Family<1>>) -> Self {
-        Self { mode: ArcSwap::default(), fetches: Arc::clone(fetches), changes: watch::Sender::default() }
+        Self {
+            mode: ArcSwap::default(),
+            ahead: ArcSwapOption::empty(),
+            fetches: Arc::clone(fetches),
+            changes: watch::Sender::default(),
+        }
     }
 
     /// Puts in force what the config asks for. With an access table that is nothing yet: its files come by `reload`.
@@ -194,9 +205,28 @@ impl Auth {
         self.changes.subscribe()
     }
 
-    /// Whether a credential that was let in would be again, its end in time aside: a call that began in time may finish.
-    pub fn still_accepts(&self, credential: &Credential) -> bool {
-        match (self.mode.load().as_ref(), credential) {
+    /// Refuses from now on what the request names, until the table that it announces is in force. `in_force` tells the
+    /// revision of the one that is now.
+    pub fn refuse(&self, request: RefuseRequest, in_force: impl FnOnce() -> String) {
+        self.ahead.store(Some(Arc::new(Ahead::of(request))));
+        self.changes.send_replace(());
+        // It may have come in the meantime.
+        self.caught_up(&in_force());
+    }
+
+    /// The table of this revision is in force.
+    pub fn caught_up(&self, revision: &str) {
+        if self.ahead.load().as_ref().is_some_and(|ahead| ahead.is_covered_by(revision)) {
+            self.ahead.store(None);
+        }
+    }
+
+    /// Whether a caller that was let in would be again, the end of its token aside: a call that began in time may finish.
+    pub fn still_accepts(&self, principal: &Principal) -> bool {
+        if self.ahead.load().as_ref().is_some_and(|ahead| ahead.refuses(principal)) {
+            return false;
+        }
+        match (self.mode.load().as_ref(), &principal.credential) {
             (Mode::Table(state), Credential::Issued(verified)) => state.still_accepts(verified),
             (Mode::Table(state), Credential::Foreign(identity, issued_at)) => {
                 state.still_accepts_foreign(identity, *issued_at)
@@ -218,6 +248,15 @@ impl Auth {
         match principal {
             Ok(principal) => Judgement::Accepted(principal.caller.subject.clone()),
             Err(denied) => Judgement::Refused(denied.cause.explanation()),
+        }
+    }
+
+    fn unless_refused(&self, principal: Principal) -> Result<Principal, Denied> {
+        match self.ahead.load().as_ref() {
+            Some(ahead) if ahead.refuses(&principal) => {
+                Err(Denied { subject: Some(principal.caller.subject.clone()), ..Cause::Revoked.into() })
+            }
+            _ => Ok(principal),
         }
     }
 
@@ -244,7 +283,7 @@ impl Auth {
             Mode::Closed => Err(Cause::Unavailable.into()),
             Mode::Open(principal) => Ok(principal.clone()),
             Mode::Standalone(standalone) => standalone.principal(token()?, shown.client, now),
-            Mode::Table(state) => state.principal(token()?, now),
+            Mode::Table(state) => self.unless_refused(state.principal(token()?, now)?),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The fleet port: what the operator asks each pod, over mutual TLS. Asking changes nothing.
+//! The fleet port: what the operator asks each pod, and tells it to refuse, over mutual TLS.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
-use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, REVISION_KEY_FILE, RevisionKey};
+use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, Part, REVISION_KEY_FILE, RevisionKey};
 use vibectl_config::{Fleet as Config, MinVersion};
 use vibectl_pki::CertificateFacts;
 use vibectl_proto::fleet::v1::fleet_server::{Fleet, FleetServer};
 use vibectl_proto::fleet::v1::{
-    Certificate, PartInForce, ProviderState, ReportRequest, ReportResponse, TokenUsage,
+    Certificate, PartInForce, ProviderState, RefuseRequest, RefuseResponse, ReportRequest, ReportResponse,
+    TokenUsage,
 };
 
 use crate::listener::tls::Security;
@@ -138,6 +139,15 @@ impl Fleet for Reporter {
             shared.shutdown.reported_the_end();
         }
         Ok(Response::new(report))
+    }
+
+    async fn refuse(&self, request: Request<RefuseRequest>) -> Result<Response<RefuseResponse>, Status> {
+        let shared = &self.0;
+        let request = request.into_inner();
+        let (tokens, keys) = (request.tokens.len(), request.keys.len());
+        shared.auth.refuse(request, || shared.parts.revision(Part::Access));
+        tracing::info!(tokens, keys, "the operator takes credentials back, ahead of the access table");
+        Ok(Response::new(RefuseResponse {}))
     }
 }
 

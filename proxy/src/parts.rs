@@ -53,6 +53,12 @@ impl Parts {
         self.rejected_rows.load(Relaxed)
     }
 
+    /// The revision of this part that is in force; empty when there is none.
+    pub fn revision(&self, part: Part) -> String {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(&part).map(|state| state.revision.clone()).unwrap_or_default()
+    }
+
     /// All parts that were ever noted, in the order of [`Part`].
     pub fn states(&self) -> Vec<(Part, PartState)> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);

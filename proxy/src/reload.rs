@@ -216,6 +216,9 @@ impl Reloader {
         let Self { shared, .. } = self;
         if let Some(files) = &outcome.in_force {
             shared.parts.in_force(part, files);
+            if part == Part::Access {
+                shared.auth.caught_up(&shared.parts.revision(part));
+            }
         }
         let label = if outcome.problem.is_some() { "rejected" } else { "applied" };
         shared.metrics.reloads.with([part.as_str(), label]).add(1);

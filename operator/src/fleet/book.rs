@@ -8,12 +8,13 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use vibectl_config::mount::Part;
-use vibectl_proto::fleet::v1::ReportResponse;
+use vibectl_proto::fleet::v1::{RefuseRequest, ReportResponse};
 use vibectl_token::table::Row;
 
 use super::{
     lag::{Expected, Lag, lag},
     pods::ProxyPod,
+    refusal::refusal,
 };
 
 /// How many earlier access tables are remembered. A pod that shows one of them has every row that was in it, so a
@@ -61,6 +62,8 @@ struct Entry {
 struct Heard {
     report: Option<(Arc<ReportResponse>, Timestamp)>,
     unreachable: Option<String>,
+    /// The table that it was told about ahead, as long as it does not show it.
+    told: Option<String>,
 }
 
 impl FleetBook {
@@ -116,7 +119,13 @@ impl FleetBook {
         let before =
             (heard.report.as_ref().map(|(report, _)| without_counters(report)), heard.unreachable.is_some());
         match answer {
-            Ok(report) => *heard = Heard { report: Some((Arc::new(report), at)), unreachable: None },
+            Ok(report) => {
+                heard.report = Some((Arc::new(report), at));
+                heard.unreachable = None;
+                if heard.told.is_some() && heard.told == heard.access_revision() {
+                    heard.told = None;
+                }
+            }
             Err(reason) => heard.unreachable = Some(reason),
         }
         before
@@ -150,6 +159,33 @@ impl FleetBook {
             PodView { pod: pod.clone(), report: heard.report, unreachable: heard.unreachable, lag }
         };
         pods.iter().map(view).collect()
+    }
+
+    /// What this pod is to refuse before it has the newest table: nothing when it has it, was told already, or shows a
+    /// table that nobody remembers. An empty request takes back what it was told of a table that is superseded.
+    pub(super) fn taken_back(&self, proxy_uid: &str, pod: &ProxyPod) -> Option<RefuseRequest> {
+        let proxies = self.lock();
+        let entry = proxies.get(proxy_uid)?;
+        let (revision, newest) = entry.tables.back()?;
+        let heard = entry.heard.get(&pod.uid)?;
+        if heard.told.as_ref() == Some(revision) {
+            return None;
+        }
+        let shown = heard.access_revision()?;
+        let (_, shown) = entry.tables.iter().find(|(known, _)| *known == shown)?;
+        let request = refusal(shown, newest, revision);
+        let has_something = !request.tokens.is_empty() || !request.keys.is_empty();
+        (has_something || heard.told.is_some()).then_some(request)
+    }
+
+    /// This pod was told of the table of this revision.
+    pub(super) fn told(&self, proxy_uid: &str, pod: &ProxyPod, revision: &str) {
+        let mut proxies = self.lock();
+        let heard = proxies.get_mut(proxy_uid).and_then(|entry| entry.heard.get_mut(&pod.uid));
+        if let Some(heard) = heard {
+            heard.told =
+                Some(revision.to_owned()).filter(|told| Some(told) != heard.access_revision().as_ref());
+        }
     }
 
     /// Whether each of these pods shows an access table that satisfies `wanted`.
@@ -223,6 +259,35 @@ mod tests {
 
     fn expected(revision: &str) -> Expected {
         Expected { parts: BTreeMap::from([(Part::Access, revision.to_owned())]), ..Expected::default() }
+    }
+
+    fn told(book: &FleetBook, pod: &ProxyPod) -> Option<(String, Vec<String>)> {
+        let request = book.taken_back("uid", pod)?;
+        book.told("uid", pod, &request.revision);
+        Some((request.revision, request.keys))
+    }
+
+    #[test]
+    fn a_pod_is_told_once_what_its_newer_table_takes_back_and_told_otherwise_when_that_is_superseded() {
+        let book = FleetBook::default();
+        let one = pod("1");
+        book.expect("uid", expected("r1"), keys(&["a"]));
+        assert_eq!(told(&book, &one), None, "nothing is known of it");
+        book.heard("uid", "1", Ok(report("r1")), Timestamp::UNIX_EPOCH);
+        assert_eq!(told(&book, &one), None, "it has the newest");
+
+        book.expect("uid", expected("r2"), keys(&[]));
+        assert_eq!(told(&book, &one), Some(("r2".to_owned(), vec!["a".to_owned()])));
+        assert_eq!(told(&book, &one), None, "once is enough");
+
+        book.expect("uid", expected("r1"), keys(&["a"]));
+        assert_eq!(told(&book, &one), Some(("r1".to_owned(), Vec::new())), "it is given back");
+        assert_eq!(told(&book, &one), None);
+
+        book.expect("uid", expected("r3"), keys(&[]));
+        assert!(told(&book, &one).is_some());
+        book.heard("uid", "1", Ok(report("r3")), Timestamp::UNIX_EPOCH);
+        assert_eq!(told(&book, &one), None);
     }
 
     fn keys(keys: &[&str]) -> Grants {

@@ -1,4 +1,4 @@
-//! Asks one pod for its report, over mutual TLS.
+//! Asks one pod for its report, or tells it what to refuse, over mutual TLS.
 //!
 //! The server is verified by the name of its LlmProxy (`UID.fleet.vibectl.dev`), not by its address: addresses are
 //! reused, and a pod that got the address of another must not be taken for it. Each question has a connection of its
@@ -15,8 +15,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{PrivateKeyDer, ServerName, pem::PemObject};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Endpoint, Uri};
-use vibectl_proto::fleet::v1::{ReportRequest, ReportResponse, fleet_client::FleetClient as Stub};
+use tonic::transport::{Channel, Endpoint, Uri};
+use vibectl_proto::fleet::v1::{
+    RefuseRequest, ReportRequest, ReportResponse, fleet_client::FleetClient as Stub,
+};
 
 use crate::{
     keys::fleet_ca::OperatorIdentity,
@@ -71,7 +73,29 @@ impl FleetClient {
         timeout(DEADLINE, self.ask(proxy_uid, address)).await.map_err(|_| FleetError::Timeout)?
     }
 
+    /// Tells the pod of this LlmProxy at this address what to refuse.
+    pub async fn refuse(
+        &self,
+        proxy_uid: &str,
+        ip: IpAddr,
+        request: RefuseRequest,
+    ) -> Result<(), FleetError> {
+        let address = SocketAddr::new(ip, self.port);
+        let told = async {
+            let mut stub = self.connect(proxy_uid, address).await?;
+            stub.refuse(request).await.map_err(|status| FleetError::Status(status.code()))
+        };
+        timeout(DEADLINE, told).await.map_err(|_| FleetError::Timeout)?.map(drop)
+    }
+
     async fn ask(&self, proxy_uid: &str, address: SocketAddr) -> Result<ReportResponse, FleetError> {
+        let mut stub = self.connect(proxy_uid, address).await?.max_decoding_message_size(MAX_REPORT_BYTES);
+        let answer =
+            stub.report(ReportRequest {}).await.map_err(|status| FleetError::Status(status.code()))?;
+        Ok(answer.into_inner())
+    }
+
+    async fn connect(&self, proxy_uid: &str, address: SocketAddr) -> Result<Stub<Channel>, FleetError> {
         let host = fleet_host(proxy_uid);
         let name =
             ServerName::try_from(host.clone()).map_err(|error| FleetError::Connect(error.to_string()))?;
@@ -90,10 +114,7 @@ impl FleetClient {
             .connect_with_connector(connector)
             .await
             .map_err(|error| FleetError::Connect(innermost(&error)))?;
-        let mut stub = Stub::new(channel).max_decoding_message_size(MAX_REPORT_BYTES);
-        let answer =
-            stub.report(ReportRequest {}).await.map_err(|status| FleetError::Status(status.code()))?;
-        Ok(answer.into_inner())
+        Ok(Stub::new(channel))
     }
 }
 

@@ -214,7 +214,7 @@ fn is_ready(token: &ProxyToken) -> bool {
 async fn visit(context: Arc<Context>, client: FleetClient, uid: String, proxy: Arc<LlmProxy>) -> Visit {
     let pods = pods::of(&context.stores, &proxy);
     let before = context.fleet.view(&uid, &pods);
-    let answers = join_all(pods.iter().map(|pod| ask(&client, &uid, pod))).await;
+    let answers = join_all(pods.iter().map(|pod| ask(&context, &client, &uid, pod))).await;
     let (mut news, mut used) = (false, BTreeSet::new());
     for ((pod, view), answer) in pods.iter().zip(&before).zip(answers) {
         let Some(answer) = answer else { continue };
@@ -229,9 +229,24 @@ async fn visit(context: Arc<Context>, client: FleetClient, uid: String, proxy: A
     Visit { uid, proxy, pods, news, used }
 }
 
-/// A pod without an address is not asked.
-async fn ask(client: &FleetClient, uid: &str, pod: &ProxyPod) -> Option<Result<ReportResponse, FleetError>> {
-    Some(client.report(uid, pod.ip?).await)
+/// A pod without an address is not asked. What was taken back is told first: the table is on its way, and slower.
+async fn ask(
+    context: &Context,
+    client: &FleetClient,
+    uid: &str,
+    pod: &ProxyPod,
+) -> Option<Result<ReportResponse, FleetError>> {
+    let ip = pod.ip?;
+    if let Some(request) = context.fleet.taken_back(uid, pod) {
+        let revision = request.revision.clone();
+        match client.refuse(uid, ip, request).await {
+            Ok(()) => context.fleet.told(uid, pod, &revision),
+            Err(error) => {
+                tracing::debug!(pod = pod.name, %error, "failed to take credentials back ahead of the table")
+            }
+        }
+    }
+    Some(client.report(uid, ip).await)
 }
 
 /// The UIDs of the ProxyTokens whose counters moved between two reports.

@@ -15,7 +15,7 @@ use vibectl_operator::{
     keys,
 };
 use vibectl_proto::fleet::v1::{
-    ReportRequest, ReportResponse,
+    RefuseRequest, RefuseResponse, ReportRequest, ReportResponse,
     fleet_server::{Fleet, FleetServer},
 };
 
@@ -27,6 +27,10 @@ struct Pod;
 impl Fleet for Pod {
     async fn report(&self, _: Request<ReportRequest>) -> Result<Response<ReportResponse>, Status> {
         Ok(Response::new(ReportResponse { instance_id: "i1".into(), ..ReportResponse::default() }))
+    }
+
+    async fn refuse(&self, _: Request<RefuseRequest>) -> Result<Response<RefuseResponse>, Status> {
+        Ok(Response::new(RefuseResponse {}))
     }
 }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, transport::Server};
 use vibectl_operator::fleet::poller;
 use vibectl_proto::fleet::v1::{
-    PartInForce, ReportRequest, ReportResponse,
+    PartInForce, RefuseRequest, RefuseResponse, ReportRequest, ReportResponse,
     fleet_server::{Fleet, FleetServer},
 };
 
@@ -26,7 +26,7 @@ const POD: &str = "/api/v1/namespaces/ai/pods/pod-1";
 
 /// A pod that shows what it is told to show.
 #[derive(Clone, Default)]
-struct Slow(Arc<Mutex<String>>);
+struct Slow(Arc<Mutex<String>>, Arc<Mutex<Vec<RefuseRequest>>>);
 
 #[tonic::async_trait]
 impl Fleet for Slow {
@@ -38,6 +38,11 @@ impl Fleet for Slow {
             parts: vec![part],
             ..ReportResponse::default()
         }))
+    }
+
+    async fn refuse(&self, request: Request<RefuseRequest>) -> Result<Response<RefuseResponse>, Status> {
+        self.1.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(RefuseResponse {}))
     }
 }
 
@@ -111,6 +116,35 @@ async fn a_change_is_acknowledged_within_a_fraction_of_a_second() {
     };
 
     assert!(timeout(Duration::from_secs(1), acknowledged).await.is_ok());
+    stop.cancel();
+    poller.await.unwrap();
+}
+
+#[tokio::test]
+async fn a16_a_pod_is_told_of_a_deleted_token_before_its_table_says_so() {
+    fleet::install_provider();
+    let world = World::new();
+    let pod = Slow::default();
+    world.pod_at("pod-1", "127.83.7.3");
+    world.token("ai", "alice", json!({}));
+    let first = world.serve().await;
+    pod.0.lock().unwrap().clone_from(&first);
+    serve(&world, pod.clone(), "127.83.7.3").await;
+    let stop = CancellationToken::new();
+    let poller = tokio::spawn(poller::run(world.context(), stop.clone()));
+    until("the first acknowledgement", || world.acknowledged("pod-1")).await;
+
+    world.api.remove("/apis/vibectl.dev/v1alpha1/namespaces/ai/proxytokens/alice");
+    let second = world.serve().await;
+
+    until("the refusal", || !pod.1.lock().unwrap().is_empty()).await;
+    let told = pod.1.lock().unwrap().clone();
+    assert_eq!(
+        (told[0].revision.as_str(), told[0].tokens[0].token_uid.as_str()),
+        (second.as_str(), "uid-of-alice")
+    );
+    assert_eq!(told.len(), 1, "once is enough");
+    assert!(!world.acknowledged("pod-1"));
     stop.cancel();
     poller.await.unwrap();
 }

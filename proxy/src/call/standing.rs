@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::{
-    auth::principal::{Credential, Principal},
-    state::Shared,
-};
+use crate::{auth::principal::Principal, state::Shared};
 
 /// Follows the credential of one call.
 #[derive(Debug)]
 pub(super) struct Standing {
     shared: Arc<Shared>,
-    credential: Credential,
+    principal: Principal,
     changes: watch::Receiver<()>,
 }
 
@@ -22,7 +19,7 @@ impl Standing {
     pub(super) fn new(shared: &Arc<Shared>, principal: &Principal) -> Self {
         let mut changes = shared.auth.changes();
         changes.mark_changed();
-        Self { shared: Arc::clone(shared), credential: principal.credential.clone(), changes }
+        Self { shared: Arc::clone(shared), principal: principal.clone(), changes }
     }
 
     /// Whether it is lost. Costs one load of an atomic as long as nobody's access changes.
@@ -31,7 +28,7 @@ impl Standing {
         let changed = self.changes.has_changed().unwrap_or_default();
         changed && {
             self.changes.mark_unchanged();
-            !self.shared.auth.still_accepts(&self.credential)
+            !self.shared.auth.still_accepts(&self.principal)
         }
     }
 

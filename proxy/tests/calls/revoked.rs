@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{Code, Request, Streaming};
 use vibectl_config::{Access, mount};
+use vibectl_proto::fleet::v1::{RefuseRequest, RefusedToken};
 use vibectl_proto::llm_proxy::{ExecuteRequest, StreamChunk};
 use vibectl_server::{parts::Files, state::unix_now};
 use vibectl_token::{
@@ -179,4 +180,57 @@ async fn what_changes_without_revoking_anything_cuts_nothing() {
     );
 
     assert!(timeout(Duration::from_millis(300), alice.message()).await.is_err(), "it is still open");
+}
+
+/// What the operator sends when `alice` has lost her row in the table of this revision.
+fn refusal(revision: &str, issued_before: i64) -> RefuseRequest {
+    let tokens = vec![RefusedToken { token_uid: "alice".to_owned(), issued_before }];
+    RefuseRequest { revision: revision.to_owned(), tokens, keys: Vec::new() }
+}
+
+#[tokio::test]
+async fn a16_what_the_operator_refuses_ahead_of_the_table_is_refused_until_the_table_is_there() {
+    let world = World::start().await;
+    let mut alice = world.stream("alice").await;
+    let auth = &world.proxy.shared.auth;
+    let refused = async || world.open("alice").await.err().map(|status| status.code());
+
+    auth.refuse(refusal("r2", 0), || "r1".to_owned());
+
+    ends_as_revoked(&mut alice).await;
+    assert_eq!(refused().await, Some(Code::Unauthenticated));
+    assert!(world.open("bob").await.is_ok());
+    auth.caught_up("r1");
+    assert_eq!(refused().await, Some(Code::Unauthenticated), "an older table says nothing about it");
+    auth.caught_up("r2");
+    assert_eq!(refused().await, None, "from here on the table decides");
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_after_its_table_does_nothing_and_one_of_older_credentials_spares_newer_ones() {
+    let world = World::start().await;
+    let auth = &world.proxy.shared.auth;
+
+    auth.refuse(refusal("r2", 0), || "r2".to_owned());
+    assert!(world.open("alice").await.is_ok());
+
+    auth.refuse(refusal("r3", unix_now() - 60), || "r2".to_owned());
+    assert!(world.open("alice").await.is_ok());
+    auth.refuse(refusal("r4", unix_now() + 60), || "r2".to_owned());
+    assert!(world.open("alice").await.is_err());
+    auth.refuse(RefuseRequest { revision: "r5".to_owned(), ..RefuseRequest::default() }, || "r2".to_owned());
+    assert!(world.open("alice").await.is_ok(), "the newer request replaces the older one");
+}
+
+#[tokio::test]
+async fn l02_a_key_is_refused_ahead_of_the_key_set() {
+    let world = World::start().await;
+    let mut alice = world.stream("alice").await;
+    let keys = vec![world.key.kid().to_owned()];
+
+    let request = RefuseRequest { revision: "r2".to_owned(), tokens: Vec::new(), keys };
+    world.proxy.shared.auth.refuse(request, || "r1".to_owned());
+
+    ends_as_revoked(&mut alice).await;
+    assert!(world.open("bob").await.is_err());
 }
