@@ -378,6 +378,20 @@ mod tests {
         assert_eq!(without, keys::retired());
     }
 
+    /// A key that holds a list, and of which the schema does not say so, could not be given by its variable.
+    #[test]
+    fn a_variable_that_is_not_yaml_is_for_a_key_that_holds_one_value() {
+        for Variable { name, .. } in variables().iter().filter(|variable| !variable.is_yaml) {
+            let mistakes = layered("", &[(name, "x")]).err().unwrap_or_default();
+
+            assert!(
+                !mistakes.contains("expected a list") && !mistakes.contains("expected a map"),
+                "{mistakes}"
+            );
+        }
+        assert!(variable_of("acme.dns.exec.command").unwrap().is_yaml);
+    }
+
     #[test]
     fn it_is_known_where_each_value_comes_from() {
         let file = "server:\n  port: 1\n  host: a\n  use_tls: true\n";

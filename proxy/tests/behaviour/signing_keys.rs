@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use crate::support::{Server, run};
 
@@ -55,6 +58,37 @@ fn a_rotation_refuses_no_token_and_a_running_server_follows_it() {
     assert_eq!((status(&server, &old), status(&server, &new)), (200, 200), "{told}");
     assert!(told.contains("signs no more; its tokens are good until"), "{told}");
     assert!(server.log().contains("\"subject\":\"alice\""), "{}", server.log());
+}
+
+/// Callers never notice: each has the newest token that there is and one of the first key, and calls all the time.
+#[test]
+fn rotations_while_calls_are_made_refuse_none_of_them() {
+    let server = server();
+    let (old, stop) = (token(&server, "alice"), AtomicBool::new(false));
+    let newest = Mutex::new(old.clone());
+
+    let calls: usize = thread::scope(|scope| {
+        let call = || {
+            let mut calls = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let newest = newest.lock().expect("no panic").clone();
+                assert_eq!((status(&server, &old), status(&server, &newest)), (200, 200));
+                calls += 2;
+            }
+            calls
+        };
+        let callers: Vec<_> = (0..4).map(|_| scope.spawn(call)).collect();
+        for _ in 0..3 {
+            command(&server, &["token", "rotate-key", "--overlap", "1"]);
+            *newest.lock().expect("no panic") = token(&server, "alice");
+        }
+        stop.store(true, Ordering::Relaxed);
+        callers.into_iter().map(|caller| caller.join().expect("no refusal")).sum()
+    });
+
+    assert!(calls > 100, "{calls}");
+    let refused = server.metric("vibectl_auth_total{result=\"unknown_key\"}");
+    assert_eq!(refused, 0);
 }
 
 #[test]

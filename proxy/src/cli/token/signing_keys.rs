@@ -10,8 +10,9 @@
 //! between, the next command goes on from the ring.
 
 use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use vibectl_config::mount::JWKS_FILE;
@@ -22,6 +23,8 @@ use zeroize::Zeroizing;
 use crate::tls::private_file::{self, PRIVATE, PRIVATE_DIR, PUBLIC};
 
 const RING_FILE: &str = "ring.json";
+/// Permissions of everybody but owner and group.
+const OTHERS: u32 = 0o007;
 
 /// The folder.
 #[derive(Debug)]
@@ -191,8 +194,7 @@ impl SigningKeys {
 
     fn key(&self, Key { kid, algorithm, .. }: &Key) -> anyhow::Result<SigningKey> {
         let path = self.key_path(kid);
-        let pem = fs::read_to_string(&path).map(Zeroizing::new);
-        let pem = pem.with_context(|| format!("failed to read {}", path.display()))?;
+        let pem = read_private(&path).with_context(|| format!("failed to read {}", path.display()))?;
         let key = SigningKey::from_pkcs8_pem_for(*algorithm, &pem)
             .with_context(|| format!("failed to read {}", path.display()))?;
         if key.kid() != kid.as_str() {
@@ -214,6 +216,22 @@ impl SigningKeys {
     }
 }
 
+/// Reads a private key that not everybody on the machine can read.
+fn read_private(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let mut file = File::open(path)?;
+    // Of the file that is read, not of what the path leads to a moment later.
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        bail!(
+            "everybody on this machine can read it (mode {mode:04o}), so it counts as leaked: \
+             `vibectl-server token rotate-key --revoke` with its name"
+        );
+    }
+    let mut pem = Zeroizing::new(String::new());
+    file.read_to_string(&mut pem)?;
+    Ok(pem)
+}
+
 /// The key that servers are given and that does not sign yet.
 fn new_key(ring: &Ring) -> Option<String> {
     ring.keys().iter().find(|key| key.stage == Stage::Published).map(|key| key.kid.clone())
@@ -225,9 +243,6 @@ fn observed(now: i64, acknowledged: bool) -> Observed {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-
     use super::*;
 
     const NOW: i64 = 1_790_000_000;
@@ -297,6 +312,20 @@ mod tests {
         assert!(keys.revoke(&lost).is_err());
         let next = first(&keys);
         assert_eq!(published(&keys), [next]);
+    }
+
+    #[test]
+    fn a22_a_key_that_everybody_can_read_signs_nothing_and_can_be_taken_out_of_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keys = SigningKeys::new(folder.path().to_owned());
+        let kid = first(&keys);
+        fs::set_permissions(keys.key_path(&kid), fs::Permissions::from_mode(0o644)).expect("mode");
+
+        let error = keys.signer(Algorithm::Es256, DAY, NOW).expect_err("leaked");
+
+        assert!(format!("{error:#}").contains("counts as leaked"), "{error:#}");
+        keys.revoke(&kid).expect("revoked");
+        assert_ne!(first(&keys), kid);
     }
 
     #[test]
