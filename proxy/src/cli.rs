@@ -3,6 +3,7 @@
 //! Exit codes: 0, 1 for a failure while running, 64 for a mistake in usage or configuration. What a person asked to see
 //! goes to standard output, all else to standard error.
 
+pub mod acme;
 mod admin_port;
 mod alone;
 pub mod ca;
@@ -59,6 +60,8 @@ enum Command {
     ServeCa(serve::ServeCa),
     /// Serve with a certificate from an ACME server such as Let's Encrypt
     ServeAcme(serve_acme::ServeAcme),
+    /// Look after the account at the ACME server
+    Acme(acme::Acme),
     /// Write a config file to start from
     InitConfig(init_config::InitConfig),
     /// Look at a config file, check it, change one value
@@ -105,6 +108,7 @@ impl Command {
             Self::ServeCustom(serve) => serve.run(),
             Self::ServeCa(serve) => serve.run(),
             Self::ServeAcme(serve) => serve.run(),
+            Self::Acme(acme) => acme.run(),
             Self::InitConfig(init) => init.run(),
             Self::Config(config) => config.run(),
             Self::Ca(ca) => ca.run(),

@@ -38,7 +38,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     answer::{Answer, ChallengeKind, Publisher},
-    engine::{Engine, EngineError, Step},
+    engine::{Engine, EngineError, KeyChangeError, Step},
     state::Held,
     store::{Record, Session, Store, StoreError},
     transport::{MAX_BODY, Origin, OriginError},

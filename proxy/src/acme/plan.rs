@@ -3,10 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use tokio::time::sleep;
 use vibectl_config::{Acme, ChallengeType, Config, Dns};
-use vibectl_pki::acme::{ChallengeKind, Engine as Acme8555, EngineError, ExternalAccount, Settings};
+use vibectl_pki::acme::{
+    ChallengeKind, Engine as Acme8555, EngineError, ExternalAccount, KeyChangeError, Settings,
+};
 use vibectl_pki::{NameError, Names};
 use zeroize::Zeroizing;
 
@@ -19,6 +23,10 @@ use crate::acme::secret_file;
 use crate::acme::store::{FileStore, Places};
 use crate::acme::worker::{SystemHost, TheEngine};
 use crate::provider::address::AddressRule;
+
+/// How often, and how long in between, it is tried to get a turn at the account: half a minute together.
+const TURNS: u32 = 150;
+const TURN: Duration = Duration::from_millis(200);
 
 /// Why the config does not do.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +74,17 @@ impl std::fmt::Debug for AcmePlan {
 }
 
 impl AcmePlan {
+    /// Gives the account another key; nothing is served. A server that is at work on an order is waited for, a while.
+    pub async fn change_account_key(&self) -> Result<(), KeyChangeError> {
+        for _ in 0..TURNS {
+            match self.engine.change_account_key().await {
+                Err(KeyChangeError::Busy) => sleep(TURN).await,
+                outcome => return outcome,
+            }
+        }
+        Err(KeyChangeError::Busy)
+    }
+
     /// Reads the files that the config names; state is kept in `folder`, the server's config directory.
     pub fn new(config: &Config, folder: &Path) -> Result<Self, PlanError> {
         let acme = &config.acme;

@@ -7,8 +7,8 @@ use aws_lc_rs::rand;
 use jiff::Timestamp;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use vibectl_pki::Leaf;
 use vibectl_pki::acme::{Engine, Host, Step};
+use vibectl_pki::{Leaf, Lifetime};
 
 use crate::acme::publish::Publish;
 use crate::acme::store::FileStore;
@@ -107,8 +107,11 @@ impl Worker {
     async fn turn(&mut self) -> Duration {
         self.look().await;
         let step = self.engine.step().await;
+        let is_new = matches!(step, Ok(Step::Issued { .. }));
         let pause = self.tell(step);
-        self.look().await;
+        if is_new {
+            self.look().await;
+        }
         if self.in_force.is_none() { pause.min(LOOK_SOON) } else { pause }
     }
 
@@ -151,13 +154,11 @@ impl Worker {
         }
     }
 
-    /// A certificate that has less than a quarter of its life left should have been renewed long ago.
+    /// Tells, not too often, of a certificate that should have been renewed long ago.
     fn remind(&mut self, leaf: &Leaf) {
         let (now, lifetime) = (Timestamp::now(), leaf.facts().lifetime);
-        let length = lifetime.not_after.duration_since(lifetime.not_before);
-        let left = lifetime.not_after.duration_since(now);
         let told = self.reminded.is_some_and(|last| now < last + REMIND_EVERY);
-        if left < length / 4 && !told {
+        if is_about_to_end(&lifetime, now) && !told {
             self.reminded = Some(now);
             self.shared.metrics.acme_events.with(["expiring"]).add(1);
             tracing::warn!(not_after = %lifetime.not_after, days_left = lifetime.days_left(now), "the certificate is about to end");
@@ -165,7 +166,28 @@ impl Worker {
     }
 }
 
+/// Less than a quarter of its life is left: it should have been renewed before.
+fn is_about_to_end(lifetime: &Lifetime, now: Timestamp) -> bool {
+    let length = lifetime.not_after.duration_since(lifetime.not_before);
+    lifetime.not_after.duration_since(now) < length / 4
+}
+
 /// The pause until this time, or until it is looked again.
 fn until_at_most(until: Timestamp) -> Duration {
     Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK_EVERY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_quarter_of_a_life_is_worth_a_warning() {
+        let at = |day: i64| Timestamp::from_second(day * 24 * 60 * 60).expect("in range");
+        let lifetime = Lifetime { not_before: at(0), not_after: at(100) };
+
+        assert!(!is_about_to_end(&lifetime, at(75)));
+        assert!(is_about_to_end(&lifetime, at(76)));
+        assert!(is_about_to_end(&lifetime, at(101)));
+    }
 }

@@ -54,6 +54,34 @@ fn h13_a_wrong_key_of_an_external_account_is_told_and_not_shown() {
 }
 
 #[test]
+fn h13_the_account_gets_another_key_while_the_server_runs_and_the_next_order_uses_it() {
+    let pebble = Pebble::start();
+    let setup = Setup::new(&pebble);
+    let mut server = setup.start();
+    server.wait_until_ready();
+    let account = || std::fs::read_to_string(setup.record("account").expect("an account")).expect("read");
+    let before = account();
+    let (given, directory) = (&setup.config, pebble.directory());
+    let config = format!(
+        "{given}  email: a@b.example\n  domains: [a.example]\n  directory_url: {directory}\n  agree_tos: true\n"
+    );
+
+    let changed = setup.run(&["acme", "rotate-account-key"], &config);
+
+    assert!(changed.contains("has another key"), "{changed}");
+    assert_ne!(account(), before);
+    server.process.terminate();
+    let more = Setup {
+        home: std::sync::Arc::clone(&setup.home),
+        names: vec!["a.example", "b.example"],
+        ..Setup::new(&pebble)
+    };
+    let server = more.start();
+    server.wait_for_log("got a certificate from the ACME server");
+    assert_eq!((pebble.orders(), pebble.accounts()), (2, 1));
+}
+
+#[test]
 fn h13_another_acme_server_gets_another_account_and_another_certificate() {
     let (one, two) = (Pebble::start(), Pebble::start());
     let setup = Setup::new(&one);

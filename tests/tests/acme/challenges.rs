@@ -140,6 +140,27 @@ async fn dns_01_goes_through_a_program_of_your_own() {
     assert!(said.starts_with("present _acme-challenge.b.example two words\n"), "{said}");
 }
 
+#[tokio::test]
+async fn serve_picks_acme_when_the_config_says_so() {
+    let pebble = Pebble::start();
+    let mut setup = Setup::new(&pebble);
+    let said = format!(
+        "  enabled: true\n  email: a@b.example\n  domains: [{NAME}]\n  directory_url: {}\n  agree_tos: true\n",
+        pebble.directory()
+    );
+    setup.config.push_str(&said);
+
+    let server = setup.start_with(&["serve", "--no-require-auth"]);
+    server.wait_until_ready();
+
+    assert!(
+        server.process.output().contains("\"because\":\"acme.enabled: true\""),
+        "{}",
+        server.process.output()
+    );
+    assert_eq!(server.call(NAME, &pebble.root().await).await.expect("an answer"), 200);
+}
+
 #[test]
 fn the_answer_of_http_01_is_gone_once_it_was_used() {
     let pebble = Pebble::start();

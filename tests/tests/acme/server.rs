@@ -61,15 +61,21 @@ impl Setup {
     }
 
     pub(crate) fn start(&self) -> Server {
+        let mut arguments = vec!["serve-acme", "--no-require-auth", "--agree-tos", "--email", "a@b.example"];
+        arguments.extend(["--directory-url", &self.directory, "--challenge-type", self.challenge]);
+        for name in &self.names {
+            arguments.extend(["--domain", name]);
+        }
+        self.start_with(&arguments)
+    }
+
+    /// With another command.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Server {
         let (admin, file) = (free_port(), self.home.path().join(format!("config-{}.yaml", free_port())));
         std::fs::write(&file, &self.config).expect("written");
         let mut command = Command::new(binary());
         command.env_clear().env("HOME", self.home.path()).current_dir(self.home.path());
-        command.args(["serve-acme", "--no-require-auth", "--agree-tos", "--email", "a@b.example"]);
-        command.args(["--directory-url", &self.directory, "--challenge-type", self.challenge]);
-        for name in &self.names {
-            command.args(["--domain", name]);
-        }
+        command.args(arguments);
         command.args([
             "--host",
             "127.0.0.1",
@@ -81,6 +87,16 @@ impl Setup {
         command.args(["--enable-metrics", "--metrics-port", &admin.to_string()]).arg("--config").arg(file);
         let home = Arc::clone(&self.home);
         Server { process: Process::start(&mut command), port: self.port, admin, _home: home }
+    }
+
+    /// Runs another command to its end, with this config; what it said.
+    pub(crate) fn run(&self, arguments: &[&str], config: &str) -> String {
+        let file = self.home.path().join("command.yaml");
+        std::fs::write(&file, config).expect("written");
+        let mut command = Command::new(binary());
+        command.env_clear().env("HOME", self.home.path()).args(arguments).arg("--config").arg(file);
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
     /// A folder of its state.

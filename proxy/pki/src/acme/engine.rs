@@ -29,6 +29,20 @@ pub enum EngineError {
     Wildcard(String),
 }
 
+/// Why the key of the account is the old one still.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyChangeError {
+    /// Another process has the store.
+    #[error("another process is at work on the account right now; try again")]
+    Busy,
+    /// The store.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The ACME server, or the way to it.
+    #[error("failed to change the key of the account: {0}")]
+    Refused(String),
+}
+
 /// What a step did.
 #[derive(Debug)]
 pub enum Step {
@@ -120,6 +134,15 @@ impl<S: Store, P: Publisher, H: Host> Engine<S, P, H> {
             Next::AskRenewalInfo => Ok(Step::Wait(self.host.now() + renewal_info::SHORTEST_SILENCE)),
             Next::Order => self.order(&mut session, &mut history, certificate.as_ref()).await,
         }
+    }
+
+    /// Gives the account another key; the certificate and its key are not touched. An error tells a person why not; asking
+    /// again is safe.
+    pub async fn change_account_key(&self) -> Result<(), KeyChangeError> {
+        let mut session = self.store.open().await.map_err(StateError::from)?.ok_or(KeyChangeError::Busy)?;
+        let transport = self.transport();
+        let changed = client::change_key(&self.settings, &transport, &self.store, &mut session).await;
+        changed.map_err(|error| KeyChangeError::Refused(chain(&error)))
     }
 
     async fn certificate(&self) -> Result<Option<Certificate>, StateError> {

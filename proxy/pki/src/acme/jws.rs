@@ -1,4 +1,4 @@
-//! Signed requests that carry their own key (RFC 8555, 6.2): what registers an account. All others are `instant-acme`'s.
+//! Signed requests that make an account or change its key (RFC 8555, 7.3). All others are `instant-acme`'s.
 
 use aws_lc_rs::{
     hmac,
@@ -35,7 +35,7 @@ impl AccountKey {
         json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)})
     }
 
-    /// A request to make an account, as a flattened JWS.
+    /// A request to make an account.
     pub(super) fn new_account(
         &self,
         url: &str,
@@ -43,11 +43,29 @@ impl AccountKey {
         payload: &Value,
     ) -> Result<Vec<u8>, KeyRejected> {
         let protected = json!({"alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": url});
+        Ok(self.sign(&protected, payload)?.to_string().into_bytes())
+    }
+
+    /// A request to put `new` in the place of this key (RFC 8555, 7.3.5): signed by both.
+    pub(super) fn key_change(
+        &self,
+        new: &Self,
+        account: &str,
+        url: &str,
+        nonce: &str,
+    ) -> Result<Vec<u8>, KeyRejected> {
+        let inner = json!({"alg": "ES256", "jwk": new.jwk(), "url": url});
+        let inner = new.sign(&inner, &json!({"account": account, "oldKey": self.jwk()}))?;
+        let outer = json!({"alg": "ES256", "kid": account, "nonce": nonce, "url": url});
+        Ok(self.sign(&outer, &inner)?.to_string().into_bytes())
+    }
+
+    /// A flattened JWS (RFC 7515, 7.2.2).
+    fn sign(&self, protected: &Value, payload: &Value) -> Result<Value, KeyRejected> {
         let (protected, payload) = (encode(protected.to_string()), encode(payload.to_string()));
         let signed = format!("{protected}.{payload}");
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).map_err(|_| KeyRejected)?;
-        let jws = json!({"protected": protected, "payload": payload, "signature": encode(signature)});
-        Ok(jws.to_string().into_bytes())
+        Ok(json!({"protected": protected, "payload": payload, "signature": encode(signature)}))
     }
 
     /// Binds this key to an external account (RFC 8555, 7.3.4).

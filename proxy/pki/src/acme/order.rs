@@ -19,7 +19,7 @@ use rcgen::{CertificateParams, DistinguishedName};
 use super::check::{self, Refused};
 use super::client::{self, AccountError};
 use super::state::{self, History, KeyPem, Order, StateError, has_authority_key_id, save};
-use super::transport::Transport;
+use super::transport::{Transport, kind};
 use super::{Answer, ChallengeKind, Host, Publisher, Record, Session, Settings, Store, StoreError};
 use crate::key::{KeyError, PrivateKey};
 use crate::leaf::Leaf;
@@ -346,11 +346,6 @@ fn challenge_type(kind: ChallengeKind) -> ChallengeType {
         ChallengeKind::TlsAlpn01 => ChallengeType::TlsAlpn01,
         ChallengeKind::Dns01 => ChallengeType::Dns01,
     }
-}
-
-/// The last part of the type of a problem (RFC 8555, 6.7).
-fn kind(problem: &Problem) -> &str {
-    problem.r#type.as_deref().unwrap_or_default().rsplit(':').next().unwrap_or_default()
 }
 
 /// Trouble of the server's own, or of its limits.

@@ -55,6 +55,9 @@ pub struct Account {
     pub key: KeyPem,
     /// Its URL; absent until the server has answered. Asking again with the same key yields the same account.
     pub url: Option<String>,
+    /// The key that takes the place of the other, while the server is asked to change it.
+    #[serde(default)]
+    pub next: Option<KeyPem>,
 }
 
 /// An order, or one that is about to be.
@@ -215,8 +218,12 @@ mod tests {
     #[test]
     fn h14_a_record_that_is_printed_shows_no_key() {
         let key = crate::PrivateKey::generate().expect("a key").to_pem();
-        let account =
-            Account { directory_url: "https://a.example".to_owned(), key: KeyPem(key.clone()), url: None };
+        let account = Account {
+            directory_url: "https://a.example".to_owned(),
+            key: KeyPem(key.clone()),
+            url: None,
+            next: None,
+        };
 
         let shown = format!("{account:?}");
 

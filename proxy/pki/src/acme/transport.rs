@@ -16,8 +16,6 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// nonce this leaves room, of one that refuses nine in ten it does not.
 pub const MAX_BAD_NONCES: u32 = 40;
 
-const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
-
 /// Scheme, host and port of an ACME server. All its resources have to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -103,8 +101,13 @@ impl Transport {
     }
 }
 
+/// The last part of the type of a problem (RFC 8555, 6.7).
+pub(super) fn kind(problem: &Problem) -> &str {
+    problem.r#type.as_deref().unwrap_or_default().rsplit(':').next().unwrap_or_default()
+}
+
 pub(super) fn is_bad_nonce(problem: &Problem) -> bool {
-    problem.r#type.as_deref() == Some(BAD_NONCE)
+    kind(problem) == "badNonce"
 }
 
 type Answered = Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>>;

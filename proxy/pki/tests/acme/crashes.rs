@@ -55,6 +55,31 @@ async fn h02_killed_anywhere_it_resumes_with_the_same_account_and_at_most_one_mo
 }
 
 #[tokio::test]
+async fn h13_killed_anywhere_in_a_change_of_the_account_key_the_account_is_not_lost() {
+    let engine = |world: &Handle| world.engine(Handle::settings(&["a.example"]));
+    for act in 1..=8 {
+        for effective in [false, true] {
+            let world = Handle::new();
+            world.step().await;
+            {
+                let mut state = world.world();
+                state.dies_at = Some((state.acts + act, effective));
+            }
+            let _ = engine(&world).change_account_key().await;
+            world.world().dead = false;
+            world.world().dies_at = None;
+            world.pass(Duration::from_hours(61 * 24));
+
+            let step = world.step().await;
+
+            let state = world.world();
+            assert!(matches!(step, Step::Issued { renewed: true, .. }), "act {act} {effective}: {step:?}");
+            assert_eq!(state.server.accounts(), 1, "act {act} {effective}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn h02_only_the_answer_to_the_order_itself_can_cost_a_second_one() {
     let acts = acts().await;
     let mut second = 0;

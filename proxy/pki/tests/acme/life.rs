@@ -96,6 +96,21 @@ async fn h03_a_process_that_is_not_alone_leaves_the_network_alone() {
 }
 
 #[tokio::test]
+async fn h13_the_account_gets_another_key_and_goes_on() {
+    let world = Handle::new();
+    world.step().await;
+    let before = world.world().server.account_keys();
+
+    world.engine(Handle::settings(&["a.example"])).change_account_key().await.expect("changed");
+
+    assert_ne!(world.world().server.account_keys(), before);
+    world.pass(61 * DAY);
+    let step = world.step().await;
+    assert!(matches!(step, Step::Issued { renewed: true, .. }), "{step:?}");
+    assert_eq!(world.world().server.accounts(), 1);
+}
+
+#[tokio::test]
 async fn h13_a_certificate_of_another_directory_is_not_used() {
     let world = Handle::new();
     world.step().await;

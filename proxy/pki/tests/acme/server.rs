@@ -99,6 +99,11 @@ impl Server {
         self.log.iter().filter(|line| line.starts_with(start)).count()
     }
 
+    /// The keys of the accounts.
+    pub(crate) fn account_keys(&self) -> Vec<String> {
+        self.accounts.keys().cloned().collect()
+    }
+
     /// Everything that it knows is gone.
     pub(crate) fn forget_accounts(&mut self) {
         self.accounts.clear();
@@ -126,6 +131,7 @@ impl Server {
             "nonce" => ok(&json!({})),
             "new-account" => self.new_account(request),
             "new-order" => self.new_order(request),
+            "key-change" => self.key_change(request),
             "order" => self.order(index.expect("a number")),
             "authz" => self.authz(index.expect("a number")),
             "chal" => self.challenge(index.expect("a number"), published),
@@ -138,16 +144,28 @@ impl Server {
 
     fn new_account(&mut self, request: &Asked) -> Response<String> {
         let key = request.protected["jwk"]["x"].as_str().expect("a key").to_owned();
-        self.contact = request.payload.get("contact").cloned();
+        if request.payload["onlyReturnExisting"] == true && !self.accounts.contains_key(&key) {
+            return no_account();
+        }
+        self.contact = request.payload.get("contact").cloned().or(self.contact.take());
         let next = self.accounts.len();
         let id = *self.accounts.entry(key).or_insert(next);
         located(&format!("/account/{id}"), &json!({"status": "valid"}))
     }
 
+    /// The payload is a request of its own, signed by the new key.
+    fn key_change(&mut self, request: &Asked) -> Response<String> {
+        let inner = |name: &str| decoded(&request.payload[name]);
+        let (protected, payload) = (inner("protected"), inner("payload"));
+        let old = payload["oldKey"]["x"].as_str().expect("a key");
+        let Some(id) = self.accounts.remove(old) else { return no_account() };
+        self.accounts.insert(protected["jwk"]["x"].as_str().expect("a key").to_owned(), id);
+        ok(&json!({}))
+    }
+
     fn new_order(&mut self, request: &Asked) -> Response<String> {
         if self.accounts.is_empty() {
-            let body = json!({"type": "urn:ietf:params:acme:error:accountDoesNotExist"}).to_string();
-            return Response::builder().status(400).body(body).expect("a response");
+            return no_account();
         }
         let identifiers = request.payload["identifiers"].as_array().expect("identifiers");
         let names = identifiers.iter().map(|it| it["value"].as_str().expect("a name").to_owned()).collect();
@@ -236,6 +254,7 @@ fn directory() -> Value {
         "newNonce": format!("{BASE}/nonce"),
         "newAccount": format!("{BASE}/new-account"),
         "newOrder": format!("{BASE}/new-order"),
+        "keyChange": format!("{BASE}/key-change"),
         "renewalInfo": format!("{BASE}/ari"),
         "meta": {"termsOfService": "https://ca.example/terms"},
     })
@@ -258,6 +277,17 @@ fn located(path: &str, body: &Value) -> Response<String> {
     Response::builder().status(201).header(LOCATION, location).body(body.to_string()).expect("a response")
 }
 
+/// A member of a JWS.
+fn decoded(member: &Value) -> Value {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(member.as_str().unwrap_or_default()).expect("base64url");
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+fn no_account() -> Response<String> {
+    let body = json!({"type": "urn:ietf:params:acme:error:accountDoesNotExist"}).to_string();
+    Response::builder().status(400).body(body).expect("a response")
+}
+
 /// A request, read.
 struct Asked {
     method: Method,
@@ -270,12 +300,7 @@ async fn read(request: Request<BodyWrapper<Bytes>>) -> Asked {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.expect("in memory").to_bytes();
     let jws: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let member = |name: &str| {
-        let text = jws[name].as_str().unwrap_or_default();
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).expect("base64url");
-        serde_json::from_slice(&bytes).unwrap_or_default()
-    };
-    let (protected, payload) = (member("protected"), member("payload"));
+    let (protected, payload) = (decoded(&jws["protected"]), decoded(&jws["payload"]));
     Asked { method: parts.method, path: parts.uri.path().to_owned(), protected, payload }
 }
 

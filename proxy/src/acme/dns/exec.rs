@@ -74,6 +74,12 @@ impl Hook {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
+        // What is set for the server, its secrets among it, is none of this program's business.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("VIBECTL_"))
+        {
+            command.env_remove(name);
+        }
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(source) => return Err(HookError::Start { program, source }),
