@@ -64,7 +64,7 @@ enum Command {
     Acme(acme::Acme),
     /// Write a config file to start from
     InitConfig(init_config::InitConfig),
-    /// Look at a config file, check it, change one value
+    /// Look at the config and where its values come from, check it, change it
     Config(config::Config),
     /// Make and look after a private CA
     Ca(ca::Ca),
