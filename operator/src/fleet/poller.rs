@@ -242,7 +242,7 @@ async fn ask(
         match client.refuse(uid, ip, request).await {
             Ok(()) => context.fleet.told(uid, pod, &revision),
             Err(error) => {
-                tracing::debug!(pod = pod.name, %error, "failed to take credentials back ahead of the table")
+                tracing::debug!(pod = pod.name, %error, "failed to take credentials back ahead of the table");
             }
         }
     }

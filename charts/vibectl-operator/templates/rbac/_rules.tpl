@@ -1,8 +1,11 @@
 {{/* What the operator does in a namespace that it watches, and nothing else. */}}
 {{- define "vibectl-operator.watchedRules" -}}
 - apiGroups: [vibectl.dev]
-  resources: [llmproxies, proxytokens]
+  resources: [llmproxies]
   verbs: [get, list, watch]
+- apiGroups: [vibectl.dev]
+  resources: [proxytokens]
+  verbs: [list, watch]
 - apiGroups: [vibectl.dev]
   resources: [llmproxies/status, proxytokens/status]
   verbs: [patch]
@@ -20,7 +23,7 @@
 # Patched with an annotation that makes the kubelet refresh mounted objects at once.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
