@@ -119,7 +119,7 @@ impl Identity {
         let changed = self
             .state
             .reload_clients(&content, Timestamp::now())
-            .and_then(|()| self.state.reload(&content, Timestamp::now()));
+            .and_then(|_| self.state.reload(&content, Timestamp::now()));
         match changed {
             Ok(()) => tracing::info!("fleet identity replaced"),
             Err(reason) => tracing::error!(reason, "refused the new fleet identity; the old one stays"),

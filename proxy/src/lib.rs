@@ -19,6 +19,7 @@ pub mod admin;
 pub mod auth;
 pub mod call;
 pub mod caller;
+pub mod certificate_events;
 pub mod cli;
 pub mod error;
 pub mod fleet;

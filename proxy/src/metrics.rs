@@ -45,6 +45,10 @@ pub struct Metrics {
     pub certificate_expiry: Family<0>,
     /// When the revocation lists of callers are stale.
     pub client_crl_expiry: Family<0>,
+    /// What became of certificates, by event.
+    pub certificate_events: Family<1>,
+    /// Events for the webhook, by outcome.
+    pub webhook_deliveries: Family<1>,
     /// Calls that went to a provider, by provider and outcome.
     pub provider_calls: Family<2>,
     /// Tokens of settled calls, by direction.
@@ -109,6 +113,16 @@ impl Default for Metrics {
                 "When the revocation lists of callers are stale, in Unix time.",
                 [],
             ),
+            certificate_events: Family::counter(
+                "vibectl_certificate_events_total",
+                "What became of certificates.",
+                ["event"],
+            ),
+            webhook_deliveries: Family::counter(
+                "vibectl_webhook_deliveries_total",
+                "Events about certificates by what became of their delivery.",
+                ["outcome"],
+            ),
             provider_calls: Family::counter(
                 "vibectl_provider_calls_total",
                 "Calls sent to a provider.",
@@ -145,6 +159,8 @@ impl Metrics {
             part_rejected,
             certificate_expiry,
             client_crl_expiry,
+            certificate_events,
+            webhook_deliveries,
             provider_calls,
             tokens,
             acme_events,
@@ -156,7 +172,8 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{open_streams}{request_duration}{connections}{connections_refused}\
-             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
+             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}\
+             {certificate_events}{webhook_deliveries}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
         );
         text
     }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use vibectl_config::mount::{Part, RevisionKey};
 use vibectl_config::{Config, Notice, Tls};
 
+use crate::certificate_events::Event;
 use crate::parts::{Files, Parts};
 use crate::provider::sources::Sources;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
@@ -175,7 +176,12 @@ impl Reloader {
     /// The first certificate opens the port; further ones replace it.
     fn apply_tls(&mut self, files: &Files) -> Result<(), String> {
         if let Some(state) = self.shared.tls.get() {
-            return state.reload(files, Timestamp::now());
+            let reloaded = state.reload(files, Timestamp::now());
+            self.shared.tell(match &reloaded {
+                Ok(()) => Event::Renewed { certificate: state.facts().as_ref().into() },
+                Err(reason) => Event::Failed { reason: reason.clone() },
+            });
+            return reloaded;
         }
         let tls = &self.shared.config().tls;
         let named = places::tls(tls);
@@ -205,7 +211,14 @@ impl Reloader {
             return Err(format!("{}: no such file", path.display()));
         }
         match self.shared.tls.get() {
-            Some(state) => state.reload_clients(files, now),
+            Some(state) => {
+                let serials = state.reload_clients(files, now)?;
+                if !serials.is_empty() {
+                    tracing::info!(serials = serials.join(","), "certificates of callers are revoked");
+                    self.shared.tell(Event::Revoked { serials });
+                }
+                Ok(())
+            }
             None => ClientTrust::read(files, tls.client_crl_file.is_some(), now)
                 .map(drop)
                 .map_err(|error| error.to_string()),

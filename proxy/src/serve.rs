@@ -14,9 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use vibectl_config::Config;
 
+use crate::certificate_events::webhook::Webhook;
+use crate::certificate_events::{LONGEST_QUEUE, expiry};
 use crate::cli::outcome::{Failure, say};
 use crate::fleet;
 use crate::listener::tls::Security;
@@ -54,10 +57,11 @@ pub fn run(start: Start) -> Result<(), Failure> {
     announce(chosen, &started.shared.config());
     let plan = certificates.plan(chosen.mode, &started.shared.config(), folder.as_deref());
     let plan = plan.map_err(|mistakes| Failure::usage(&mistakes))?;
+    let webhook = Webhook::of(&started.shared.config()).map_err(|error| Failure::unusable(&error))?;
     panics::log_panics();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::running)?;
-    let ended = runtime.block_on(serve(started, plan));
+    let ended = runtime.block_on(serve(started, plan, webhook));
     // What is left are look-ups and reads that nobody waits for.
     runtime.shutdown_timeout(Duration::from_millis(200));
     ended
@@ -79,7 +83,7 @@ fn announce(chosen: &Chosen, config: &Config) {
     }
 }
 
-async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
+async fn serve(started: Started, plan: Plan, webhook: Option<Webhook>) -> Result<(), Failure> {
     let Started { shared, mut reloader, notices, chosen: _ } = started;
     for notice in &notices {
         tracing::warn!(notice = %notice, "config");
@@ -95,6 +99,8 @@ async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     let watching = reloader.run(shared.shutdown.of_reports().drain);
     tasks.spawn(async move { watching.await.context("failed to watch files") });
+
+    tell_about_certificates(&shared, webhook, &mut tasks);
 
     let mut signal = std::pin::pin!(signal);
     let security = tokio::select! {
@@ -112,6 +118,29 @@ async fn serve(started: Started, plan: Plan) -> Result<(), Failure> {
     };
     ending::drain(&shared, service, reports).await;
     outcome
+}
+
+/// Starts what warns before a certificate ends, and what delivers such news.
+fn tell_about_certificates(
+    shared: &Arc<Shared>,
+    webhook: Option<Webhook>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) {
+    let end = || shared.shutdown.of_reports().drain;
+    if let Some(webhook) = webhook {
+        let (sender, events) = mpsc::channel(LONGEST_QUEUE);
+        shared.events.deliver_to(sender);
+        let delivering = webhook.run(events, Arc::clone(shared), end());
+        tasks.spawn(async move {
+            delivering.await;
+            Ok(())
+        });
+    }
+    let watching = expiry::watch(Arc::clone(shared), end());
+    tasks.spawn(async move {
+        watching.await;
+        Ok(())
+    });
 }
 
 /// Opens the service port: from here on calls are taken.

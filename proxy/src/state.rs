@@ -11,9 +11,12 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::SetOnce;
 use vibectl_config::Config;
+use vibectl_config::mount::Part;
+use vibectl_pki::CertificateFacts;
 
 use crate::auth::Auth;
 use crate::caller::Caller;
+use crate::certificate_events::{Event, Events};
 use crate::limits::effective::Effective;
 use crate::limits::{Demand, Limiter, Permit, Refused};
 use crate::metrics::Metrics;
@@ -57,6 +60,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The certificate being served; set once there is one, never in plaintext.
     pub tls: SetOnce<Arc<TlsState>>,
+    /// Who is told what becomes of certificates.
+    pub events: Events,
     /// Which mounted content is in force.
     pub parts: Parts,
     /// What the gRPC health service tells.
@@ -79,6 +84,7 @@ impl Shared {
             limiter: Limiter::new(Instant::now()),
             metrics,
             tls: SetOnce::new(),
+            events: Events::default(),
             parts,
             health: Health::default(),
             shutdown: Shutdown::default(),
@@ -113,6 +119,22 @@ impl Shared {
     /// Whether the port is open for the challenge of an ACME server alone.
     pub fn awaits_certificate(&self) -> bool {
         self.tls.get().is_none() && self.config().acme.enabled
+    }
+
+    /// Tells what became of a certificate. Never waits.
+    pub fn tell(&self, event: Event) {
+        self.events.tell(event, &self.metrics);
+    }
+
+    /// Notes that a certificate was put in force in place of another, or why not, where no file of the config says so.
+    pub fn renewed(&self, renewed: &Result<Arc<CertificateFacts>, String>) {
+        let label = if renewed.is_ok() { "applied" } else { "rejected" };
+        self.metrics.reloads.with([Part::Tls.as_str(), label]).add(1);
+        self.metrics.part_rejected.with([Part::Tls.as_str()]).set(renewed.is_err().into());
+        self.tell(match renewed {
+            Ok(facts) => Event::Renewed { certificate: facts.as_ref().into() },
+            Err(reason) => Event::Failed { reason: reason.clone() },
+        });
     }
 
     /// The config in force.

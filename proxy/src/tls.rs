@@ -25,7 +25,7 @@ use vibectl_config::{
     MinVersion,
     mount::{CERTIFICATE_FILE, KEY_FILE},
 };
-use vibectl_pki::{CertificateError, CertificateFacts, CrlError, Leaf, leaf::PairError};
+use vibectl_pki::{CertificateError, CertificateFacts, CrlError, Leaf, Lifetime, leaf::PairError};
 
 use self::{clients::ClientTrust, server_config::Inputs};
 
@@ -118,16 +118,29 @@ impl TlsState {
     /// Puts the client CA of these files, and its revocation lists if there are such now, in force, or says why not and keeps
     /// the last good ones.
     ///
-    /// Never turns a check of client certificates off: that takes a restart with another config.
-    pub fn reload_clients(&self, files: &BTreeMap<String, Vec<u8>>, now: Timestamp) -> Result<(), String> {
-        let lists = self.inputs().clients().is_some_and(ClientTrust::has_lists);
+    /// Never turns a check of client certificates off: that takes a restart with another config. Returns the serial numbers
+    /// that are revoked now and were not before.
+    pub fn reload_clients(
+        &self,
+        files: &BTreeMap<String, Vec<u8>>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, String> {
+        let before = self.inputs().clients().cloned();
+        let lists = before.as_ref().is_some_and(ClientTrust::has_lists);
         let clients = ClientTrust::read(files, lists, now).map_err(|error| error.to_string())?;
-        self.change(|inputs| Ok(inputs.with_clients(clients))).map_err(|error| error.to_string())
+        let revoked = clients.revoked_since(before.as_ref());
+        self.change(|inputs| Ok(inputs.with_clients(clients))).map_err(|error| error.to_string())?;
+        Ok(revoked)
     }
 
     /// When the revocation lists in force are stale; from then on no caller gets in. None without lists.
     pub fn lists_next_update(&self) -> Option<Timestamp> {
-        self.inputs().clients().and_then(ClientTrust::next_update)
+        self.lists_lifetime().map(|lifetime| lifetime.not_after)
+    }
+
+    /// From when until when the first of the revocation lists in force that becomes stale is good. None without lists.
+    pub fn lists_lifetime(&self) -> Option<Lifetime> {
+        self.inputs().clients().and_then(ClientTrust::lists_lifetime)
     }
 
     /// Puts a leaf in force.

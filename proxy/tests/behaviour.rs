@@ -43,3 +43,5 @@ mod signing_keys;
 mod status;
 #[path = "behaviour/tls_edges.rs"]
 mod tls_edges;
+#[path = "behaviour/webhook.rs"]
+mod webhook;

@@ -13,6 +13,7 @@ const ONE_OF_EVERYTHING: &str = "
 server: {limits: {per_token: {SUBJECT: {}}}}
 providers: [{echo: {error: {every: 1}, usage: {input_tokens: 1}}}, {openai: {}}]
 models: [{routes: [{}]}]
+tls: {webhook: {}}
 access: {}
 acme: {eab: {}, dns: {rfc2136: {}, exec: {command: [WORD]}}}
 fleet: {}

@@ -37,7 +37,7 @@ pub use self::{
     schema::{
         Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab,
         Echo, EchoError, EchoUsage, Fleet, Hsts, Jwt, JwtAlgorithm, Limits, LogLevel, MinVersion, Model,
-        OpenAi, Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm,
+        OpenAi, Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook,
     },
     secret::{HIDDEN, Secret},
     template::TEMPLATE,

@@ -29,7 +29,7 @@ pub use self::{
     model::{Model, Route},
     provider::{Echo, EchoError, EchoUsage, OpenAi, Provider, ProviderKind},
     server::{LogLevel, Server},
-    tls::{Hsts, MinVersion, Tls},
+    tls::{Hsts, MinVersion, Tls, Webhook},
 };
 
 /// Name of the provider and of the model that exist when a config names neither.

@@ -6,7 +6,7 @@ use proptest::{collection, option, prelude::*};
 use vibectl_config::{
     Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo, EchoError,
     EchoUsage, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route,
-    Server, ServerLimits, Tls, TsigAlgorithm, render,
+    Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
 };
 
 /// Text that somebody might write, with a good part of what YAML readers take for something else.
@@ -133,13 +133,16 @@ prop_compose! {
         clients in option::of((path(), option::of(path()))),
         min_version in prop::sample::select(vec![MinVersion::V1_2, MinVersion::V1_3]),
         hsts in (any::<bool>(), any::<u32>(), any::<bool>(), any::<bool>()),
+        webhook in option::of((path(), option::of(path()))),
     ) -> Tls {
         let (cert_file, key_file) = certificate.unzip();
         let (ca_bundle_file, client_crl_file) = clients.unzip();
         let client_crl_file = client_crl_file.flatten();
+        let url = "https://hooks.example/vibectl".to_owned();
+        let webhook = webhook.map(|(secret_file, ca_file)| Webhook { url, secret_file, ca_file });
         let (hsts_enabled, max_age, include_subdomains, preload) = hsts;
         let hsts = Hsts { enabled: hsts_enabled, max_age, include_subdomains, preload };
-        Tls { enabled, cert_file, key_file, ca_bundle_file, client_crl_file, min_version, hsts }
+        Tls { enabled, cert_file, key_file, ca_bundle_file, client_crl_file, min_version, hsts, webhook }
     }
 }
 

@@ -12,6 +12,7 @@ use vibectl_pki::{Leaf, Lifetime};
 
 use crate::acme::publish::Publish;
 use crate::acme::store::FileStore;
+use crate::certificate_events::Event;
 use crate::state::Shared;
 use crate::tls::TlsError;
 
@@ -58,6 +59,8 @@ pub struct Worker {
     shared: Arc<Shared>,
     adopt: Adopt,
     in_force: Option<String>,
+    /// Set when a certificate was got that is not in force yet: whether it replaces another.
+    got: Option<bool>,
     /// The last thing that was said, so that it is said once.
     reminded: Option<Timestamp>,
 }
@@ -71,7 +74,7 @@ impl std::fmt::Debug for Worker {
 impl Worker {
     /// A worker that was not started.
     pub fn new(plan: super::AcmePlan, shared: Arc<Shared>, adopt: Adopt) -> Self {
-        Self { engine: plan.engine, shared, adopt, in_force: None, reminded: None }
+        Self { engine: plan.engine, shared, adopt, in_force: None, got: None, reminded: None }
     }
 
     /// Puts the newest good certificate of the store in force, if it is not already.
@@ -123,12 +126,17 @@ impl Worker {
         }
         self.in_force = Some(facts.fingerprint_sha256.clone());
         self.reminded = None;
+        match self.got.take() {
+            Some(true) => self.shared.tell(Event::Renewed { certificate: facts.into() }),
+            Some(false) => self.shared.tell(Event::Issued { certificate: facts.into() }),
+            None => {}
+        }
         let not_after = facts.lifetime.not_after;
         tracing::info!(%not_after, serial = facts.serial, names = facts.names.join(", "), "certificate in force");
     }
 
     /// Says what a step did, and when to come again.
-    fn tell(&self, step: Result<Step, impl std::fmt::Display>) -> Duration {
+    fn tell(&mut self, step: Result<Step, impl std::fmt::Display>) -> Duration {
         let count = |event| self.shared.metrics.acme_events.with([event]).add(1);
         match step {
             Ok(Step::Busy) => LOOK_SOON,
@@ -136,6 +144,7 @@ impl Worker {
             Ok(Step::Issued { renewed, left_behind }) => {
                 let event = if renewed { "renewed" } else { "issued" };
                 count(event);
+                self.got = Some(renewed);
                 tracing::info!(event, "got a certificate from the ACME server");
                 for what in left_behind {
                     tracing::warn!(what, "failed to take back an answer to a challenge; remove it by hand");
@@ -144,6 +153,7 @@ impl Worker {
             }
             Ok(Step::Failed { error, until }) => {
                 count("failed");
+                self.shared.tell(Event::Failed { reason: error.clone() });
                 tracing::error!(error, %until, "got no certificate from the ACME server; the one that there is stays in force");
                 until_at_most(until)
             }

@@ -10,6 +10,7 @@ use vibectl_config::{Config, Tls};
 use vibectl_pki::{Leaf, Names};
 
 use crate::acme::AcmePlan;
+use crate::certificate_events::Event;
 use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
 use crate::reload::client_trust;
@@ -102,9 +103,10 @@ impl Plan {
             Self::Issued(issuer) => {
                 let leaf = issuer.issue(now).map_err(|error| Failure::unusable(&error))?;
                 let state = put(shared, &leaf, tls, now)?;
-                let stop = shared.shutdown.of_reports().drain;
+                let (shared, stop) = (Arc::clone(shared), shared.shutdown.of_reports().drain);
                 tasks.spawn(async move {
-                    issuer.keep_fresh(state, stop).await;
+                    let renewed = |outcome: &_| shared.renewed(outcome);
+                    issuer.keep_fresh(state, renewed, stop).await;
                     Ok(())
                 });
             }
@@ -118,5 +120,6 @@ fn put(shared: &Shared, leaf: &Leaf, tls: &Tls, now: Timestamp) -> Result<Arc<Tl
     let state = Arc::new(TlsState::new(leaf, clients, tls.min_version).map_err(Failure::running)?);
     // Nobody else sets it: the config names no files.
     let _ = shared.tls.set(Arc::clone(&state));
+    shared.tell(Event::Issued { certificate: leaf.facts().into() });
     Ok(state)
 }

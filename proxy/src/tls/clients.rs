@@ -3,7 +3,10 @@
 //! A list that is stale counts as no list, and where lists are asked for, no list means no caller: a server that does not
 //! hear of revocations any longer must not go on as if there were none.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use rustls::{
@@ -11,7 +14,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use vibectl_config::mount::{CA_FILE, CRL_FILE};
-use vibectl_pki::{Crls, TrustBundle};
+use vibectl_pki::{Crls, Lifetime, TrustBundle};
 
 use super::{TlsError, server_config::provider, text};
 
@@ -36,9 +39,19 @@ impl ClientTrust {
         Ok(Self { bundle, lists })
     }
 
-    /// When the first of the lists is stale; none without lists.
-    pub fn next_update(&self) -> Option<Timestamp> {
-        self.lists.as_ref().and_then(Crls::next_update)
+    /// From when until when the list is good that is the first to become stale; none without lists.
+    pub fn lists_lifetime(&self) -> Option<Lifetime> {
+        let first = self.lists.iter().flat_map(Crls::iter).min_by_key(|list| list.next_update)?;
+        Some(Lifetime { not_before: first.this_update, not_after: first.next_update })
+    }
+
+    /// Serial numbers that are on these lists and were on none of those.
+    pub fn revoked_since(&self, before: Option<&Self>) -> Vec<String> {
+        let serials = |trust: &Self| -> BTreeSet<String> {
+            let lists = trust.lists.iter().flat_map(Crls::iter);
+            lists.flat_map(|list| &list.revoked).map(|revoked| revoked.serial.clone()).collect()
+        };
+        serials(self).difference(&before.map(serials).unwrap_or_default()).cloned().collect()
     }
 
     /// True when callers are checked against lists.

@@ -6,7 +6,9 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use vibectl_pki::{IssueError, IssueRequest, Leaf, Names, Usage};
+use vibectl_pki::{CertificateFacts, IssueError, IssueRequest, Leaf, Names, Usage};
+
+use crate::cli::outcome::chain;
 
 use super::{
     TlsState,
@@ -47,42 +49,52 @@ impl CaIssuer {
     }
 
     /// Renews the certificate in force at two thirds of its life, and at once when another CA issues, until stopped. A
-    /// failure is logged and tried again.
-    pub async fn keep_fresh(self, state: Arc<TlsState>, stop: CancellationToken) {
+    /// failure is logged, and tried again at each look; `renewed` hears of each success, and of a failure when it is another
+    /// one than before.
+    pub async fn keep_fresh(
+        self,
+        state: Arc<TlsState>,
+        renewed: impl Fn(&Result<Arc<CertificateFacts>, String>),
+        stop: CancellationToken,
+    ) {
+        let mut failed = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            self.look(&state, Timestamp::now());
+            let Some(outcome) = self.look(&state, Timestamp::now()) else { continue };
+            let reason = outcome.as_ref().err().cloned();
+            if reason.is_none() || reason != failed {
+                renewed(&outcome);
+            }
+            failed = reason;
         }
     }
 
-    fn look(&self, state: &TlsState, now: Timestamp) {
+    fn look(&self, state: &TlsState, now: Timestamp) -> Option<Result<Arc<CertificateFacts>, String>> {
         let facts = state.facts();
         // By its key: a CA that was only renewed vouches for what it has issued before.
         let replaced = self.directory.read_intermediate().is_ok_and(|ca| {
             ca.facts().subject_key_id.is_some() && ca.facts().subject_key_id != facts.issuer_key_id
         });
-        if replaced || now >= facts.lifetime.renew_at() {
-            self.renew(state, now);
-        }
+        (replaced || now >= facts.lifetime.renew_at()).then(|| self.renew(state, now))
     }
 
-    fn renew(&self, state: &TlsState, now: Timestamp) {
-        let renewed = self
-            .issue(now)
-            .map_err(|error| error.to_string())
-            .and_then(|leaf| state.replace(&leaf).map_err(|error| error.to_string()));
-        match renewed {
-            Ok(()) => {
-                let facts = state.facts();
+    fn renew(&self, state: &TlsState, now: Timestamp) -> Result<Arc<CertificateFacts>, String> {
+        let issued = self.issue(now).map_err(|error| chain(&error));
+        let renewed = issued
+            .and_then(|leaf| state.replace(&leaf).map_err(|error| error.to_string()))
+            .map(|()| state.facts());
+        match &renewed {
+            Ok(facts) => {
                 tracing::info!(not_after = %facts.lifetime.not_after, serial = facts.serial, "certificate renewed");
             }
             Err(error) => {
                 tracing::error!(error, "failed to renew the certificate; the old one stays in force");
             }
         }
+        renewed
     }
 }
 
@@ -115,12 +127,13 @@ mod tests {
         let first = issuer.issue(Timestamp::now()).expect("a leaf");
         let state = TlsState::new(&first, None, MinVersion::V1_3).expect("TLS");
 
-        issuer.renew(&state, Timestamp::now());
-        let renewed = state.facts();
+        let renewed = issuer.renew(&state, Timestamp::now()).expect("renewed");
+        assert_eq!(renewed, state.facts());
         assert_ne!(renewed.serial, first.facts().serial);
 
         fs::remove_file(issuer.directory.intermediate().key).expect("removed");
-        issuer.renew(&state, Timestamp::now());
+        let reason = issuer.renew(&state, Timestamp::now()).expect_err("no key");
+        assert!(reason.contains("failed to read"), "{reason}");
         assert_eq!(state.facts(), renewed);
     }
 

@@ -23,6 +23,8 @@ pub struct Tls {
     pub min_version: MinVersion,
     /// Strict transport security of HTTP answers.
     pub hsts: Hsts,
+    /// Whom to tell what becomes of certificates.
+    pub webhook: Option<Webhook>,
 }
 
 impl Tls {
@@ -38,6 +40,7 @@ impl Tls {
                 .read("min_version", |cursor| cursor.choice(&MinVersion::NAMES))
                 .unwrap_or_default(),
             hsts: section.decode("hsts", Hsts::decode),
+            webhook: section.read("webhook", |cursor| Some(Webhook::decode(cursor))),
         };
         section.finish();
         tls
@@ -51,7 +54,8 @@ serialize_differences!(Tls {
     ca_bundle_file,
     client_crl_file,
     min_version,
-    hsts
+    hsts,
+    webhook
 });
 
 /// The oldest version of TLS that is spoken.
@@ -110,3 +114,28 @@ impl Hsts {
 }
 
 serialize_differences!(Hsts { enabled, max_age, include_subdomains, preload });
+
+/// Whom to tell what becomes of certificates: a signed POST for each event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Webhook {
+    /// The address.
+    pub url: String,
+    /// A file with the secret that signs, at least 16 characters.
+    pub secret_file: PathBuf,
+    /// The CA of the address, PEM. Absent: the well-known ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Webhook {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let webhook = Self {
+            url: section.required("url", Cursor::base_url).unwrap_or_default(),
+            secret_file: section.required("secret_file", Cursor::path).unwrap_or_default(),
+            ca_file: section.read("ca_file", Cursor::path),
+        };
+        section.finish();
+        webhook
+    }
+}
