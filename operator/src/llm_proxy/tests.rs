@@ -145,3 +145,36 @@ async fn no_secret_leaves_the_secrets() {
         assert!(!object.to_string().contains("PRIVATE KEY"), "{path}");
     }
 }
+
+/// Puts the CA that a user supplies into the API server; no watch tells of it.
+fn put_supplied_ca(server: &Server) {
+    let (certificate, key, root) = fixtures::supplied_ca();
+    let files = [("tls.crt", certificate), ("tls.key", key), ("ca.crt", root)];
+    let data: BTreeMap<_, _> =
+        files.map(|(name, content)| (name.to_owned(), k8s_openapi::ByteString(content.into_bytes()))).into();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "team-ca-of-the-company", "namespace": "ai"},
+        "data": data,
+    });
+    let path = "/api/v1/namespaces/ai/secrets/team-ca-of-the-company".to_owned();
+    server.objects.lock().unwrap().insert(path, secret);
+}
+
+#[tokio::test]
+async fn l09_a_changed_issuer_is_found_by_the_next_pass_although_no_watch_told_of_it() {
+    let server = cluster("own_ca");
+    put_supplied_ca(&server);
+    for _ in 0..6 {
+        let _ = reconciled(&server).await;
+    }
+    let prepared = |server: &Server| {
+        let objects = server.objects.lock().unwrap();
+        objects["/api/v1/namespaces/ai/secrets/team-ca-key"]["data"].get("next.crt").is_some()
+    };
+    assert!(!prepared(&server));
+
+    put_supplied_ca(&server);
+    reconciled(&server).await.unwrap();
+
+    assert!(prepared(&server), "the roll-over has begun");
+}
