@@ -78,6 +78,31 @@ fn l12_nothing_is_overwritten_without_force_and_nothing_is_lost_with_it() {
 }
 
 #[test]
+fn l12_what_the_config_keeps_elsewhere_is_saved_from_there_and_restored_to_where_the_config_there_says() {
+    let (from, to) = (server(), tempfile::tempdir().expect("a folder"));
+    let config = |folder: &Path| {
+        let elsewhere = folder.join("elsewhere");
+        let text = format!(
+            "jwt: {{revocation_file: '{0}/list.jsonl', signing_keys_dir: '{0}/keys'}}\n",
+            elsewhere.display()
+        );
+        write(&folder.join("config.yaml"), &text);
+        elsewhere
+    };
+    let (there, here) = (config(from.path()), config(to.path()));
+    write(&there.join("list.jsonl"), "{\"jti\":\"7\"}\n");
+    write(&there.join("keys/ring.json"), "[]");
+    let file = from.path().join("backup.tar.gz").display().to_string();
+
+    done(from.path(), &["backup", &file]);
+    done(to.path(), &["restore", &file]);
+
+    assert_eq!(fs::read_to_string(here.join("list.jsonl")).expect("restored"), "{\"jti\":\"7\"}\n");
+    assert_eq!(fs::read_to_string(here.join("keys/ring.json")).expect("restored"), "[]");
+    assert!(!to.path().join("revoked.jsonl").exists());
+}
+
+#[test]
 fn an_archive_is_not_written_over_another_file_and_what_is_none_is_refused() {
     let folder = server();
     let file = folder.path().join("x.tar.gz");

@@ -16,15 +16,17 @@ use super::{
     authorities::failed,
 };
 use crate::{
-    cli::{environment, outcome::Failure},
+    cli::{alone::Which, environment, outcome::Failure},
     tls::private_file::{self, PRIVATE, PRIVATE_DIR},
 };
 
-/// The folder of the CA, in the archive; elsewhere on disk with `--ca-dir`.
+/// Names in the archive of what may be elsewhere on disk: by `--ca-dir`, and by the config.
 const CA: &str = "ca";
+const SIGNING_KEYS: &str = "signing-keys";
+const REVOKED: &str = "revoked.jsonl";
 /// What is saved, by its name in the server's config directory: the CA, keys that sign tokens, what was revoked, account and
 /// orders at an ACME server, and the certificates from there.
-const PARTS: [&str; 5] = [CA, "signing-keys", "revoked.jsonl", "acme", "acme-certs"];
+const PARTS: [&str; 5] = [CA, SIGNING_KEYS, REVOKED, "acme", "acme-certs"];
 
 /// Arguments of `ca backup`.
 #[derive(Debug, Args)]
@@ -32,6 +34,8 @@ pub(super) struct Backup {
     /// File to write, readable by its owner alone; it is as secret as the keys in it
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     directory: Directory,
 }
@@ -46,6 +50,8 @@ pub(super) struct Restore {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
     directory: Directory,
 }
 
@@ -53,25 +59,39 @@ pub(super) struct Restore {
 struct Places {
     server: PathBuf,
     ca: PathBuf,
+    signing_keys: PathBuf,
+    revoked: PathBuf,
 }
 
 impl Places {
-    fn resolve(directory: &Directory) -> Result<Self, Failure> {
-        Ok(Self { server: environment::server_dir()?, ca: directory.resolve()?.path().to_owned() })
+    fn resolve(which: Which, directory: &Directory) -> Result<Self, Failure> {
+        let alone = which.load()?;
+        Ok(Self {
+            server: environment::server_dir()?,
+            ca: directory.resolve()?.path().to_owned(),
+            signing_keys: alone.signing_keys_dir()?,
+            revoked: alone.required_revocation_file()?,
+        })
     }
 
     fn of(&self, part: &str) -> PathBuf {
-        if part == CA { self.ca.clone() } else { self.server.join(part) }
+        match part {
+            CA => self.ca.clone(),
+            SIGNING_KEYS => self.signing_keys.clone(),
+            REVOKED => self.revoked.clone(),
+            _ => self.server.join(part),
+        }
     }
 }
 
 impl Backup {
-    pub(super) fn run(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        let places = Places::resolve(&self.directory)?;
-        self.write(&places, out).map_err(Failure::Running)
+    pub(super) fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let Self { file, which, directory } = self;
+        let places = Places::resolve(which, &directory)?;
+        Self::write(&file, &places, out).map_err(Failure::Running)
     }
 
-    fn write(&self, places: &Places, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn write(file: &Path, places: &Places, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut files = Files::new();
         for part in PARTS {
             archive::collect(&places.of(part), Path::new(part), &mut files)?;
@@ -80,27 +100,35 @@ impl Backup {
             bail!("there is nothing to save in {}", places.server.display());
         }
         let bytes = archive::pack(&files).context("failed to make the archive")?;
-        private_file::create(&self.file, &bytes, PRIVATE).with_context(|| failed("write", &self.file))?;
+        private_file::create(file, &bytes, PRIVATE).with_context(|| failed("write", file))?;
         let there = parts_of(&files).join(", ");
-        writeln!(out, "Saved {there} ({} files) to {}.", files.len(), self.file.display())?;
+        writeln!(out, "Saved {there} ({} files) to {}.", files.len(), file.display())?;
+        writeln!(out, "Not in it: the config file, and a secret that it names for tokens.")?;
         writeln!(out, "It holds private keys: keep it like one, encrypted where others reach it.")?;
         Ok(())
     }
 }
 
 impl Restore {
-    pub(super) fn run(&self, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
-        let places = Places::resolve(&self.directory)?;
-        self.restore(&places, now, out).map_err(Failure::Running)
+    pub(super) fn run(self, now: Timestamp, out: &mut dyn Write) -> Result<(), Failure> {
+        let Self { file, force, which, directory } = self;
+        let places = Places::resolve(which, &directory)?;
+        Self::restore(&file, force, &places, now, out).map_err(Failure::Running)
     }
 
-    fn restore(&self, places: &Places, now: Timestamp, out: &mut dyn Write) -> anyhow::Result<()> {
-        let bytes = fs::read(&self.file).with_context(|| failed("read", &self.file))?;
-        let files = archive::unpack(&bytes, &PARTS).with_context(|| failed("use", &self.file))?;
+    fn restore(
+        file: &Path,
+        force: bool,
+        places: &Places,
+        now: Timestamp,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let bytes = fs::read(file).with_context(|| failed("read", file))?;
+        let files = archive::unpack(&bytes, &PARTS).with_context(|| failed("use", file))?;
         let parts = parts_of(&files);
         let taken: Vec<_> = parts.iter().map(|part| places.of(part)).filter(|path| path.exists()).collect();
         if let Some(there) = taken.first()
-            && !self.force
+            && !force
         {
             bail!("{} exists; --force replaces it and keeps a backup", there.display());
         }
