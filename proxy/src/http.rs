@@ -5,6 +5,7 @@ mod chat;
 mod completion;
 mod error;
 mod models;
+mod status;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub fn routes(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::completions))
         .route("/v1/models", get(models::list))
+        .route("/vibectl/v1/status", get(status::show))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(shared))

@@ -12,5 +12,6 @@ mod openai_front;
 mod pass_through;
 mod proxy;
 mod revoked;
+mod scopes;
 mod structured;
 mod upstream;

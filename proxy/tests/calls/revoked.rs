@@ -23,14 +23,14 @@ const UID: &str = "0a5e9b7c";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A proxy with an access table and a provider that says one word and then nothing.
-struct World {
-    proxy: Proxy,
+pub(crate) struct World {
+    pub(crate) proxy: Proxy,
     fake: Fake,
-    key: SigningKey,
+    pub(crate) key: SigningKey,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let fake = Fake::start(Script::events(&[&delta("begun")]).then(Step::Hang)).await;
         let proxy = Proxy::before(&[fake.base_url()]).await;
         let key = SigningKey::generate(Algorithm::Es256).expect("a key");
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Puts these rows and this key in force.
-    fn put(&self, rows: &[Row], key: &SigningKey) {
+    pub(crate) fn put(&self, rows: &[Row], key: &SigningKey) {
         let keys = KeySet::from_keys([key.public_jwk().clone()]).expect("a key set");
         let shards = encode_shards(rows).expect("a table").into_iter().enumerate();
         let mut files: Files = shards.map(|(index, shard)| (mount::shard_file(index), shard)).collect();
@@ -50,7 +50,7 @@ impl World {
         assert_eq!(accepted.problems, Vec::<String>::new());
     }
 
-    fn bearer(&self, uid: &str) -> String {
+    pub(crate) fn bearer(&self, uid: &str) -> String {
         let now = unix_now();
         let claims = Claims {
             iss: issuer_of(UID),
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// A stream of this caller, with its first word read.
-    async fn stream(&self, uid: &str) -> Streaming<StreamChunk> {
+    pub(crate) async fn stream(&self, uid: &str) -> Streaming<StreamChunk> {
         let mut stream = self.open(uid).await.expect("accepted");
         stream.message().await.expect("no status").expect("the first chunk");
         stream
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-fn row(uid: &str) -> Row {
+pub(crate) fn row(uid: &str) -> Row {
     Row {
         uid: uid.to_owned(),
         subject: format!("ai/{uid}"),
