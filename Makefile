@@ -67,12 +67,15 @@ lint: ## Judge format and style
 check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
 
-# The released Python client is tried too, in a virtual environment; Debian keeps the means for that in a package of its own,
-# a scanner of TLS ports in another, and a name server that takes the records of dns-01 in a third.
+# Debian packages that tests need beside those of the cluster: virtual environments for the released client and for sslyze, a
+# TLS scanner, a DNS server. Installed in one go when one is missing; none of them may start a daemon of its own.
+TEST_PACKAGES := python3-venv testssl.sh bind9
+
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
-	@python3 -c 'import ensurepip, venv' || apt-get install -y -qq python3 python3-venv
-	@command -v testssl > /dev/null || apt-get install -y -qq testssl.sh
-	@test -x /usr/sbin/named || apt-get install -y -qq bind9
+	@if ! { python3 -c 'import ensurepip, venv' && command -v testssl && test -x /usr/sbin/named; } > /dev/null 2>&1; then \
+		apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 $(TEST_PACKAGES) || \
+		{ echo 'run this as root: apt-get install python3 $(TEST_PACKAGES)' >&2; exit 1; }; fi
 	$(CLUSTER) up
 	cargo test --workspace
 
