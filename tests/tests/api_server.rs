@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -20,12 +21,39 @@ struct Case {
     says: String,
 }
 
+/// The definitions, gone again at the end unless they were there before: the chart does not take over what is not its own.
+struct Definitions {
+    kubeconfig: PathBuf,
+    are_ours: bool,
+}
+
+impl Definitions {
+    fn install(kubeconfig: PathBuf) -> Result<Self> {
+        let present =
+            kubectl_output(&kubeconfig, &["get", "--ignore-not-found", "-o", "name", "-f", DEFINITIONS])?;
+        let definitions = Self { kubeconfig, are_ours: present.trim().is_empty() };
+        definitions.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", DEFINITIONS])?;
+        definitions.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", DEFINITIONS])?;
+        Ok(definitions)
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        kubectl_output(&self.kubeconfig, arguments)
+    }
+}
+
+impl Drop for Definitions {
+    fn drop(&mut self) {
+        if self.are_ours {
+            // What is left behind by a failed deletion is in the cluster of this test run only.
+            let _ = self.kubectl(&["delete", "--wait", "--timeout=60s", "-f", DEFINITIONS]);
+        }
+    }
+}
+
 #[test]
 fn every_mistake_is_refused_with_the_words_of_the_rules_in_process() -> Result<()> {
-    let kubeconfig = kubeconfig_for_tests()?;
-    let kubectl = |arguments: &[&str]| kubectl_output(&kubeconfig, arguments);
-    kubectl(&["apply", "--server-side", "--force-conflicts", "-f", DEFINITIONS])?;
-    kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "-f", DEFINITIONS])?;
+    let definitions = Definitions::install(kubeconfig_for_tests()?)?;
     let cases: BTreeMap<String, Vec<Case>> = serde_saphyr::from_str(REFUSED)?;
 
     for (kind, Case { spec, says }) in
@@ -39,7 +67,7 @@ fn every_mistake_is_refused_with_the_words_of_the_rules_in_process() -> Result<(
         file.write_all(object.to_string().as_bytes())?;
         let path = file.path().to_str().context("a path that is no text")?;
 
-        let refused = kubectl(&["create", "--dry-run=server", "-f", path]);
+        let refused = definitions.kubectl(&["create", "--dry-run=server", "-f", path]);
 
         let Err(error) = refused else { anyhow::bail!("accepted: {object}") };
         let text = format!("{error:#}");
