@@ -71,8 +71,12 @@ async fn live_through_everything(world: &World) -> Result<()> {
     world.proxy_ready("team").await?;
     world.token_ready("alice").await?;
     // What an earlier version may have left goes.
-    for kind in ["serviceaccount", "service", "networkpolicy", "deployment"] {
+    let kinds = ["serviceaccount", "service", "networkpolicy", "deployment"];
+    for kind in kinds {
         world.apply(&former(world, kind)?)?;
+    }
+    for kind in kinds {
+        until_gone(world, kind, "team-former").await?;
     }
     // Objects that somebody edits are patched back.
     let patches = [
@@ -84,6 +88,15 @@ async fn live_through_everything(world: &World) -> Result<()> {
     }
     // The keys in the operator's own namespace are swept once their proxy is gone.
     world.kubectl(&["delete", "llmproxy", "team"])?;
+    Ok(())
+}
+
+async fn until_gone(world: &World, kind: &str, name: &str) -> Result<()> {
+    let started = Instant::now();
+    while !world.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "name"])?.is_empty() {
+        ensure!(started.elapsed() < PATIENCE, "{kind} {name} stays");
+        sleep(Duration::from_millis(200)).await;
+    }
     Ok(())
 }
 
