@@ -233,9 +233,6 @@ impl Reloader {
                 shared.auth.caught_up(&shared.parts.revision(part));
             }
         }
-        let label = if outcome.problem.is_some() { "rejected" } else { "applied" };
-        shared.metrics.reloads.with([part.as_str(), label]).add(1);
-        shared.metrics.part_rejected.with([part.as_str()]).set(outcome.problem.is_some().into());
         if let Some(reason) = &outcome.problem {
             shared.parts.rejected(part, reason);
             tracing::error!(
@@ -246,6 +243,10 @@ impl Reloader {
         } else {
             tracing::info!(part = part.as_str(), "put new content in force");
         }
+        // After the log: who sees the counter finds the reason there.
+        let label = if outcome.problem.is_some() { "rejected" } else { "applied" };
+        shared.metrics.reloads.with([part.as_str(), label]).add(1);
+        shared.metrics.part_rejected.with([part.as_str()]).set(outcome.problem.is_some().into());
     }
 }
 
