@@ -57,7 +57,7 @@ impl Jwt {
             secret_key: section.read("secret_key", Cursor::secret),
             secret_key_file: section.read("secret_key_file", Cursor::path),
             algorithm: section
-                .read("algorithm", |cursor| cursor.choice(&JwtAlgorithm::NAMES))
+                .read("algorithm", |cursor| cursor.choice(&JwtAlgorithm::names()))
                 .unwrap_or(default.algorithm),
             signing_keys_dir: section.read("signing_keys_dir", Cursor::path),
             audience: section.read("audience", Cursor::text).unwrap_or(default.audience),
@@ -96,43 +96,23 @@ pub enum JwtAlgorithm {
     #[default]
     #[serde(rename = "HS256")]
     Hs256,
-    /// ECDSA on P-256 with SHA-256.
-    #[serde(rename = "ES256")]
-    Es256,
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-    /// RSA PKCS#1 v1.5 with SHA-256.
-    #[serde(rename = "RS256")]
-    Rs256,
-    /// The same with SHA-384.
-    #[serde(rename = "RS384")]
-    Rs384,
-    /// The same with SHA-512.
-    #[serde(rename = "RS512")]
-    Rs512,
+    /// With signing keys, and so.
+    #[serde(untagged)]
+    SigningKeys(Algorithm),
 }
 
 impl JwtAlgorithm {
     /// Every algorithm with its name.
-    pub const NAMES: [(&'static str, Self); 6] = [
-        ("HS256", Self::Hs256),
-        ("ES256", Self::Es256),
-        ("EdDSA", Self::EdDsa),
-        ("RS256", Self::Rs256),
-        ("RS384", Self::Rs384),
-        ("RS512", Self::Rs512),
-    ];
+    pub fn names() -> Vec<(&'static str, Self)> {
+        let keys = Algorithm::ALL.map(|algorithm| (algorithm.name(), Self::SigningKeys(algorithm)));
+        std::iter::once(("HS256", Self::Hs256)).chain(keys).collect()
+    }
 
     /// What signing keys sign with; none for the shared secret.
     pub fn of_signing_keys(self) -> Option<Algorithm> {
         match self {
             Self::Hs256 => None,
-            Self::Es256 => Some(Algorithm::Es256),
-            Self::EdDsa => Some(Algorithm::EdDsa),
-            Self::Rs256 => Some(Algorithm::Rs256),
-            Self::Rs384 => Some(Algorithm::Rs384),
-            Self::Rs512 => Some(Algorithm::Rs512),
+            Self::SigningKeys(algorithm) => Some(algorithm),
         }
     }
 }
