@@ -5,6 +5,7 @@
 mod ahead;
 mod bearer;
 mod foreign;
+mod migration;
 mod named;
 pub mod principal;
 pub mod secret;
@@ -23,7 +24,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::watch;
 use tonic::Code;
 
-use vibectl_config::{Access, Config, Jwt};
+use vibectl_config::{Access, Config, Jwt, JwtMigration};
 use vibectl_proto::fleet::v1::RefuseRequest;
 use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
@@ -33,7 +34,7 @@ use crate::auth::bearer::API_KEY;
 use crate::auth::foreign::Refresh;
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::secret::NoSecret;
-use crate::auth::standalone::Standalone;
+use crate::auth::standalone::{Former, Standalone};
 use crate::auth::table::{Accepted, AccessState};
 use crate::listener::tls::ClientCertificate;
 use crate::metrics::family::Family;
@@ -92,6 +93,8 @@ enum Cause {
     Revoked,
     /// The token is good on a connection with another client certificate.
     NotBound,
+    /// The token is good, and of a shared secret that nothing is accepted of any longer.
+    MigrationEnded,
     /// There are no keys, or no rows, to judge by.
     Unavailable,
 }
@@ -145,15 +148,12 @@ impl Auth {
             self.open();
             return Ok(());
         }
-        if config.jwt.algorithm.of_signing_keys().is_some() {
-            self.require_signature(&config.jwt);
-            return Ok(());
+        let jwt = &config.jwt;
+        if jwt.algorithm.of_signing_keys().is_some() {
+            self.require_signature(jwt, former(jwt)?);
+        } else {
+            self.require_secret(found_secret(jwt)?, &jwt.issuer);
         }
-        let secret = secret::find(&config.jwt)?;
-        if secret.is_short() {
-            tracing::warn!("{}", secret::SHORT);
-        }
-        self.require_secret(secret, &config.jwt.issuer);
         Ok(())
     }
 
@@ -167,9 +167,10 @@ impl Auth {
         self.put(Mode::Standalone(Box::new(Standalone::with_secret(secret, issuer))));
     }
 
-    /// Lets in who has a token that a published key signed; the keys come with [`Self::follow`].
-    pub fn require_signature(&self, jwt: &Jwt) {
-        self.put(Mode::Standalone(Box::new(Standalone::with_keys(&jwt.issuer, &jwt.audience))));
+    /// Lets in who has a token that a published key signed; the keys come with [`Self::follow`]. For a time, who has a
+    /// former one of the shared secret too.
+    fn require_signature(&self, jwt: &Jwt, former: Option<Former>) {
+        self.put(Mode::Standalone(Box::new(Standalone::with_keys(&jwt.issuer, &jwt.audience, former))));
     }
 
     /// Lets in who has a token signed by a published key, and a row. What cannot be read leaves what was in force.
@@ -288,6 +289,30 @@ impl Auth {
     }
 }
 
+/// The secret of before, where the config asks for a migration. One that is over needs it no more.
+fn former(jwt: &Jwt) -> Result<Option<Former>, NoSecret> {
+    let Some(JwtMigration { until }) = jwt.migration else { return Ok(None) };
+    let has_ended = until.as_second() <= unix_now();
+    if has_ended {
+        tracing::warn!(%until, "no token of the shared secret is accepted any longer; remove jwt.migration");
+    } else {
+        tracing::warn!(%until, "tokens of the shared secret are accepted too, until then");
+    }
+    match found_secret(jwt) {
+        Ok(secret) => Ok(Some(Former::new(secret, until.as_second()))),
+        Err(_) if has_ended => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn found_secret(jwt: &Jwt) -> Result<Secret, NoSecret> {
+    let secret = secret::find(jwt)?;
+    if secret.is_short() {
+        tracing::warn!("{}", secret::SHORT);
+    }
+    Ok(secret)
+}
+
 /// The layer: puts a [`Principal`] into the extensions of the request, or answers in its stead.
 pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
@@ -349,6 +374,7 @@ impl Cause {
             Self::NoRow => "no_row",
             Self::Revoked => "revoked",
             Self::NotBound => "not_bound",
+            Self::MigrationEnded => "migration_ended",
             Self::Unavailable => "unavailable",
         }
     }
@@ -362,6 +388,9 @@ impl Cause {
             Self::Revoked => "it is revoked, or its key is".to_owned(),
             Self::NotBound => {
                 "it is bound to another client certificate than the one that is shown".to_owned()
+            }
+            Self::MigrationEnded => {
+                "the time in which tokens of the shared secret were accepted is over".to_owned()
             }
             Self::Unavailable => "the server has no keys, or no table, to judge it by".to_owned(),
         }

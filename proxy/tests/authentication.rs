@@ -28,6 +28,8 @@ use vibectl_token::{
 
 #[path = "authentication/foreign.rs"]
 mod foreign;
+#[path = "authentication/migration.rs"]
+mod migration;
 
 const PROXY: &str = "0a5e9b7c";
 

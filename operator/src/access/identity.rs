@@ -4,7 +4,7 @@
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use kube::ResourceExt;
-use vibectl_token::{foreign::SUBJECT, table::Identity};
+use vibectl_token::{foreign::SUBJECT, migration::MIGRATION, table::Identity};
 
 use super::judge::allows;
 use crate::{
@@ -27,6 +27,20 @@ pub fn of(token: &ProxyToken) -> Option<Identity> {
     let oidc = named.oidc.as_ref()?;
     let (issuer, claim, value) = (oidc.issuer.clone(), oidc.claim.clone(), oidc.value.clone());
     Some(Identity { issuer, claim, value })
+}
+
+/// The subjects of a former server that the proxy's author has mapped to this ProxyToken of the same namespace.
+pub fn former(proxy: &LlmProxy, token: &ProxyToken) -> impl Iterator<Item = Identity> {
+    let own = token.namespace() == proxy.namespace();
+    let subjects = proxy.spec.access.migration.iter().flat_map(|migration| &migration.subjects);
+    let mapped = subjects.filter(move |mapped| own && Some(&mapped.token) == token.metadata.name.as_ref());
+    mapped.map(|mapped| of_former_subject(&mapped.subject))
+}
+
+/// Whoever has a former server's token for this subject.
+pub fn of_former_subject(subject: &str) -> Identity {
+    let text = str::to_owned;
+    Identity { issuer: text(MIGRATION), claim: text(SUBJECT), value: text(subject) }
 }
 
 /// The UID of the ProxyToken that each identity belongs to. Those of the proxy's own namespace come first, so that its

@@ -102,7 +102,7 @@ pub fn judge(
         limits,
         min_iat: min_iat(token),
         issued: identity.is_none(),
-        identities: identity.into_iter().collect(),
+        identities: identity.into_iter().chain(identity::former(proxy, token)).collect(),
     };
     let ttl = i64::try_from(ttl.as_secs_ceil()).unwrap_or(i64::MAX);
     Ok(Granted { row, ttl, cut: cut.into_iter().filter(|(_, was)| *was).map(|(field, _)| field).collect() })

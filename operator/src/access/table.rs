@@ -95,7 +95,7 @@ pub fn build(proxy: &LlmProxy, tokens: &Tokens<'_>) -> Result<Table, EncodeError
         lives.last_end = lives.last_end.max(last_end(token));
         if let Ok(granted) = judge(proxy, token, labels.as_ref()) {
             let has = |identity| holders.get(identity) == Some(&granted.row.uid);
-            if !granted.row.identities.iter().all(has) {
+            if !identity::of(token).iter().all(has) {
                 continue;
             }
             if granted.row.issued {

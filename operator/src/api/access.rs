@@ -1,11 +1,11 @@
 //! Who may be given access, at most how much, and the keys that sign it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{duration::Duration, limits::Limits};
+use crate::api::{duration::Duration, limits::Limits, reference::SecretKey};
 
 /// Rules for the ProxyTokens of a proxy.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -26,6 +26,38 @@ pub struct Access {
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub issuers: Vec<OidcIssuer>,
+    /// For a time, tokens of a former server are accepted, which a shared secret (HS256) signed: those of the Python original.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
+}
+
+/// Until when tokens of a former server are accepted, and of whom.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migration {
+    /// The shared secret of the former server; at least 32 bytes. It verifies, and signs nothing.
+    pub secret: SecretKey,
+    /// The exact iss of its tokens.
+    #[serde(default = "default_issuer")]
+    #[schemars(length(min = 1, max = 512))]
+    pub issuer: String,
+    /// Whose tokens are accepted. A subject that is not listed is refused.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["subject".into()]))]
+    pub subjects: Vec<MigrationSubject>,
+    /// From this moment on none is accepted, whatever its own end.
+    pub until: Time,
+}
+
+/// Somebody whom a former server knows.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+pub struct MigrationSubject {
+    /// The sub of its tokens.
+    #[schemars(length(min = 1, max = 256))]
+    pub subject: String,
+    /// Name of the ProxyToken, in the namespace of the proxy, that says what it may do.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub token: String,
 }
 
 /// An OpenID Connect provider.
@@ -160,6 +192,10 @@ pub enum SigningAlgorithm {
     #[serde(rename = "RS256")]
     #[expect(missing_docs, reason = "as above")]
     Rs256,
+}
+
+fn default_issuer() -> String {
+    vibectl_config::Jwt::default().issuer
 }
 
 fn default_rotate_every() -> Duration {

@@ -20,6 +20,8 @@ pub enum ConditionType {
     CertificateReady,
     /// Pods are being replaced.
     Progressing,
+    /// Tokens of a former server's shared secret are accepted.
+    Migrating,
 }
 
 /// Why a condition is as it is.
@@ -87,6 +89,12 @@ pub enum Reason {
     IdentityTaken,
     /// The proxy does not have the issuer that the identity names.
     IssuerNotFound,
+    /// Tokens of a shared secret are accepted until a day to come.
+    MigrationOpen,
+    /// The same, and that day is near.
+    MigrationEnding,
+    /// That day has come: none is accepted.
+    MigrationEnded,
     /// The API server or the operator failed; it tries again.
     OperatorError,
 }
@@ -191,6 +199,7 @@ impl ConditionType {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::CertificateReady => "CertificateReady",
             Self::Progressing => "Progressing",
+            Self::Migrating => "Migrating",
         }
     }
 }
@@ -230,6 +239,9 @@ impl Reason {
             Self::Recognized => "Recognized",
             Self::IdentityTaken => "IdentityTaken",
             Self::IssuerNotFound => "IssuerNotFound",
+            Self::MigrationOpen => "MigrationOpen",
+            Self::MigrationEnding => "MigrationEnding",
+            Self::MigrationEnded => "MigrationEnded",
             Self::OperatorError => "OperatorError",
         }
     }

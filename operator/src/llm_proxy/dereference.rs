@@ -82,14 +82,15 @@ pub async fn dereference(client: &Client, proxy: &LlmProxy) -> Result<Referenced
 
 /// Every key of a Secret that is needed: those that the spec names, and those that cert-manager fills.
 pub fn named_keys(proxy: &LlmProxy) -> BTreeSet<SecretKey> {
-    let LlmProxySpec { providers, tls, .. } = &proxy.spec;
+    let LlmProxySpec { providers, tls, access, .. } = &proxy.spec;
     let openai = providers.iter().filter_map(|provider| provider.openai.as_ref());
     let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
     let pairs = tls.named_secret().map(str::to_owned).into_iter().chain(ordered_secret(proxy));
     let tls = pairs.flat_map(|name| {
         [CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(|key| SecretKey { name: name.clone(), key: key.to_owned() })
     });
-    providers.chain(tls).collect()
+    let migration = access.migration.iter().map(|migration| migration.secret.clone());
+    providers.chain(tls).chain(migration).collect()
 }
 
 /// The Secret that cert-manager is asked to fill.

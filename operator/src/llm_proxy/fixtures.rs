@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 8] = [
+pub(crate) const ALL: [&str; 9] = [
     "minimal",
     "plaintext",
     "providers",
@@ -29,6 +29,7 @@ pub(crate) const ALL: [&str; 8] = [
     "own_ca",
     "self_signed",
     "cert_manager",
+    "migration",
     "long_name",
 ];
 
@@ -56,11 +57,17 @@ pub(crate) fn complete(proxy: &LlmProxy) -> Referenced {
                 CERTIFICATE_FILE => certificate.clone(),
                 KEY_FILE => key.clone(),
                 CA_FILE => ca.clone(),
-                _ => format!("{}/{}", named.name, named.key),
+                _ => format!("{}/{} of at least 32 bytes", named.name, named.key),
             };
             (named, Lookup::Found(Zeroizing::new(content.into_bytes())))
         })
         .collect()
+}
+
+/// Everything that the proxy names, with this content.
+pub(crate) fn with_content(proxy: &LlmProxy, content: &[u8]) -> Referenced {
+    let found = |key| (key, Lookup::Found(Zeroizing::new(content.to_vec())));
+    named_keys(proxy).into_iter().map(found).collect()
 }
 
 /// The proxy of this fixture, valid and complete.

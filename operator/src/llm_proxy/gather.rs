@@ -6,7 +6,7 @@ use vibectl_pki::CertificateFacts;
 
 use crate::{
     access::{
-        self,
+        self, identity,
         table::{Held, Table},
     },
     api::LlmProxy,
@@ -21,7 +21,9 @@ use crate::{
     llm_proxy::{
         authority::{Authority, AuthorityError, Trouble, Wanted, authority, self_signed},
         build::Inputs,
-        issuers, sight,
+        issuers,
+        report::migration,
+        sight,
         validate::{TlsMode, ValidatedProxy},
     },
     names::CLUSTER_ISSUER,
@@ -35,6 +37,8 @@ pub struct Gathered {
     pub grants: Grants,
     /// ProxyTokens that have a row.
     pub tokens: usize,
+    /// Subjects of a former server, with their ProxyTokens, that have no row.
+    pub without_row: Vec<String>,
     /// How much of the access table is held back.
     pub held: Option<Held>,
     /// With `tls.certManager`: how the order is doing.
@@ -75,11 +79,14 @@ pub async fn gather(
         Some(Order::NoApi(_) | Order::Placing) => look(),
         Some(Order::Placed(_)) | None => None,
     };
-    let due = [signing_due, authority_due, order_due];
+    let migration_due =
+        validated.migration.as_ref().and_then(|migration| migration::due(migration, context.now()));
+    let due = [signing_due, authority_due, order_due, migration_due];
     let due = due.into_iter().flatten().fold(keys.fleet.renew_at, Timestamp::min);
     Ok(Gathered {
         grants: table.grants(keys.signing.published()),
         tokens: table.rows.len(),
+        without_row: without_row(validated, &table),
         held: table.held,
         order,
         due,
@@ -94,6 +101,17 @@ pub async fn gather(
             authority,
         },
     })
+}
+
+/// Subjects of the migration that no row has.
+fn without_row(validated: &ValidatedProxy, table: &Table) -> Vec<String> {
+    let subjects = validated.migration.iter().flat_map(|migration| &migration.subjects);
+    let has_row = |subject: &str| {
+        let wanted = identity::of_former_subject(subject);
+        table.rows.values().any(|row| row.identities.contains(&wanted))
+    };
+    let missing = subjects.filter(|(subject, _)| !has_row(subject));
+    missing.map(|(subject, token)| format!("{subject} ({token})")).collect()
 }
 
 /// The file of other issuers. What is known of the cluster's own is kept until there is something newer.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod findings;
+pub mod migration;
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,8 @@ pub struct Seen {
     pub providers_off: BTreeMap<String, String>,
     /// ProxyTokens that have a row.
     pub tokens: usize,
+    /// Subjects of a former server, with their ProxyTokens, that have no row.
+    pub without_row: Vec<String>,
     /// Why the access table is held back, if it is.
     pub access_held: Option<String>,
     /// The pods are still secured by something else than the spec says.
@@ -121,9 +124,10 @@ pub struct News {
     pub message: String,
 }
 
-/// What has changed of the summary and of the certificate.
+/// What has changed of the summary, of the certificate and of a migration.
 pub fn news(before: Option<&LlmProxyStatus>, after: &LlmProxyStatus) -> Vec<News> {
-    [summary_news(before, after), certificate::news(before, after)].into_iter().flatten().collect()
+    let news = [summary_news, certificate::news, migration::news];
+    news.into_iter().filter_map(|news| news(before, after)).collect()
 }
 
 /// That a new proxy has no pods yet is no news.

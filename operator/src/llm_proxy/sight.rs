@@ -34,6 +34,7 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
         unreachable: serving.iter().filter_map(|view| unreachable(view)).collect(),
         providers_off: serving.iter().rev().flat_map(|view| providers_off(view)).collect(),
         tokens: gathered.tokens,
+        without_row: gathered.without_row.clone(),
         access_held: gathered.held.map(|held| {
             format!(
                 "{} of {} rows of the access table would go without a deletion that was seen",

@@ -3,6 +3,7 @@
 //! The schema and its CEL rules refuse most mistakes earlier. They are checked here too: the definitions in a cluster can be
 //! older than this operator, and what CEL cannot express has no other place.
 
+mod migration;
 mod models;
 mod providers;
 mod supplied;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use self::{
+    migration::Migration,
     models::Model,
     providers::{Mounted, OpenAi, Provider, ProviderKind},
     supplied::Supplied,
@@ -56,6 +58,8 @@ pub struct ValidatedProxy {
     pub default_model: Option<String>,
     /// How it is secured.
     pub tls: TlsMode,
+    /// Until when tokens of a former server are accepted.
+    pub migration: Option<Migration>,
     /// Fingerprint of a CA that must go at once.
     pub distrusted: Option<String>,
     /// Of the whole proxy.
@@ -74,7 +78,8 @@ impl ValidatedProxy {
     /// What is named and missing, one finding for each; the proxy works without it as far as it can.
     pub fn unresolved(&self) -> Vec<&Unresolved> {
         let providers = self.providers.iter().flat_map(Provider::unresolved);
-        providers.chain(self.tls.unresolved()).collect()
+        let migration = self.migration.iter().filter_map(|migration| migration.secret.unresolved.as_ref());
+        providers.chain(self.tls.unresolved()).chain(migration).collect()
     }
 }
 
@@ -162,11 +167,13 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
     });
     let certificate_names = certificate_names(&names, &namespace, spec, &mut mistakes);
     let tls = tls::validate(&spec.tls, &names, referenced, &mut mistakes);
+    let uid = proxy.uid().unwrap_or_default();
+    let migration = migration::validate(&spec.access, &uid, referenced, &mut mistakes);
     match (certificate_names, tls) {
         (Some(certificate_names), Some(tls)) if mistakes.0.is_empty() => Ok(ValidatedProxy {
             name: proxy.name_any(),
             namespace,
-            uid: proxy.uid().unwrap_or_default(),
+            uid,
             names,
             replicas,
             certificate_names,
@@ -175,6 +182,7 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
             models,
             default_model: default_model(spec.default_model.as_ref(), spec.models.is_empty()),
             tls,
+            migration,
             distrusted: proxy
                 .annotations()
                 .get(DISTRUST_CA_ANNOTATION)

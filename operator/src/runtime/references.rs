@@ -16,7 +16,9 @@ pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
     let mut names = keys.flatten().map(|key| key.name.as_str());
     let serving = proxy.spec.tls.named_secret();
     let ordered = ordered_secret(proxy);
-    serving == Some(secret) || ordered.as_deref() == Some(secret) || names.any(|name| name == secret)
+    let migration = proxy.spec.access.migration.as_ref().map(|migration| migration.secret.name.as_str());
+    let single = [serving, ordered.as_deref(), migration];
+    single.contains(&Some(secret)) || names.any(|name| name == secret)
 }
 
 /// The Secret that a ProxyToken is written to.
@@ -63,11 +65,14 @@ mod tests {
                     }},
                 ],
                 "tls": {"secret": {"name": "serving"}},
+                "access": {"migration": {
+                    "secret": {"name": "former", "key": "s"}, "subjects": [], "until": "2027-01-01T00:00:00Z",
+                }},
             },
         }))
         .unwrap();
 
-        for name in ["key", "ca", "serving"] {
+        for name in ["key", "ca", "serving", "former"] {
             assert!(names_secret(&proxy, name), "{name}");
         }
         assert!(!names_secret(&proxy, "other"));

@@ -143,14 +143,28 @@ fn check_tokens(config: &Config, report: &Report) {
         for (key, _) in keys.iter().filter(|(_, present)| *present) {
             report.mistake_at(key, "excluded by access: tokens of the access table have no shared secret");
         }
+        if jwt.migration.is_some() {
+            report.mistake_at(
+                "jwt.migration",
+                "excluded by access: its files say whose former tokens are accepted",
+            );
+        }
         if config.server.require_auth == Some(false) {
             report.mistake_at("server.require_auth", "excluded by access: nobody calls without a token");
         }
-    } else if jwt.algorithm.of_signing_keys().is_some() {
+    } else if jwt.algorithm.of_signing_keys().is_none() {
+        if jwt.migration.is_some() {
+            report.mistake_at(
+                "jwt.migration",
+                "jwt.algorithm is HS256, which needs no migration; set it to what tokens are signed with from now on",
+            );
+        }
+    } else if jwt.migration.is_none() {
         for (key, _) in keys.iter().filter(|(_, present)| *present) {
             report.mistake_at(
                 key,
-                "excluded by jwt.algorithm: tokens are signed with keys and not with a secret",
+                "excluded by jwt.algorithm: tokens are signed with keys and not with a secret; to accept both for a \
+                 time, set jwt.migration.until",
             );
         }
     }

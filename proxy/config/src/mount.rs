@@ -30,6 +30,10 @@ pub const CONFIG_FILE: &str = "config.yaml";
 pub const CERTIFICATE_NAMES_FILE: &str = "certificate-names";
 /// Other issuers whose tokens are accepted, inside [`ACCESS_DIR`]; absent where there are none.
 pub const ISSUERS_FILE: &str = "issuers.json";
+/// Until when tokens of a shared secret are accepted, inside [`ACCESS_DIR`]; absent where they never are.
+pub const MIGRATION_FILE: &str = "migration.json";
+/// That secret, inside [`ACCESS_DIR`]. Nothing is signed with it.
+pub const MIGRATION_SECRET_FILE: &str = "migration.secret";
 /// The public keys inside [`ACCESS_DIR`].
 pub const JWKS_FILE: &str = "jwks.json";
 /// A certificate chain, in [`TLS_DIR`], [`CA_DIR`] and [`FLEET_DIR`].

@@ -132,6 +132,27 @@ fn a_table_of_access_excludes_shared_secrets() {
 }
 
 #[test]
+fn a_migration_needs_an_end_and_keys_to_migrate_to() {
+    let with = |jwt: &str| mistake(&format!("jwt: {{{jwt}}}"));
+
+    for (jwt, says) in [
+        ("algorithm: ES256, secret_key: s, migration: {}", "jwt.migration: the key until is missing"),
+        ("migration: {until: 2027-01-31T00:00:00Z}", "jwt.migration: jwt.algorithm is HS256"),
+        ("algorithm: ES256, migration: {until: 2027-01-31}", "jwt.migration.until: expected a time such as"),
+        ("algorithm: ES256, migration: {until: 2027-01-31T00:00:00}", "jwt.migration.until: expected a time"),
+        ("algorithm: ES256, migration: {until: 2027-01-31T00:00:00Z, secret: s}", "jwt.secret_key_file"),
+        ("algorithm: ES256, secret_key: s", "to accept both for a time, set jwt.migration.until"),
+    ] {
+        assert!(with(jwt).contains(says), "{jwt}: {}", with(jwt));
+    }
+    let both = "jwt: {algorithm: ES256, secret_key: s, migration: {until: 2027-01-31T00:00:00Z}}";
+    assert!(Config::parse(both, "c.yaml").unwrap().notices.is_empty());
+    let table =
+        "access: {issuer: i, audience: a}\njwt: {algorithm: ES256, migration: {until: 2027-01-31T00:00:00Z}}";
+    assert!(mistake(table).contains("jwt.migration: excluded by access"), "{}", mistake(table));
+}
+
+#[test]
 fn one_wrong_name_is_one_mistake() {
     let text = "\
 providers: [{name: Local, echo: {}}]

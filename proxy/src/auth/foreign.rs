@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use vibectl_token::Rejection;
 use vibectl_token::foreign::{
-    ForeignClaims, ForeignExpectation, ForeignKeySet, Issuer, KeySource, claimed_issuer, parse_issuers,
-    verify_foreign,
+    ForeignClaims, ForeignExpectation, ForeignKeySet, Issuer, KeySource, parse_issuers, verify_foreign,
 };
 
 pub(super) use self::source::Refresh;
@@ -82,9 +81,8 @@ impl Issuers {
         self.issuers.iter().any(|known| known.issuer.name == name)
     }
 
-    /// Whose token this says to be, if it is one of ours to judge.
-    pub(super) fn of(&self, token: &str) -> Option<&Known> {
-        let issuer = claimed_issuer(token).ok()?;
+    /// The one with this `iss`, if its tokens are ours to judge.
+    pub(super) fn of(&self, issuer: &str) -> Option<&Known> {
         self.issuers.iter().find(|known| known.issuer.issuer == issuer)
     }
 }

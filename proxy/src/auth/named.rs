@@ -43,6 +43,11 @@ impl Named {
         })
     }
 
+    /// The identity of this subject of this issuer.
+    pub(super) fn of_subject(&self, issuer: &str, subject: &str) -> Option<&Arc<Identity>> {
+        self.issuers.get(issuer)?.get(SUBJECT)?.get(subject).map(|entry| &entry.identity)
+    }
+
     /// The UID of the row that names this identity.
     pub(super) fn uid_of(&self, identity: &Identity) -> Option<&str> {
         let entry = self.issuers.get(&identity.issuer)?.get(&identity.claim)?.get(&identity.value)?;

@@ -1,7 +1,8 @@
 //! Callers of a server that runs alone: whoever has a token signed with its shared secret, or with one of its signing
 //! keys, that is not revoked.
 //!
-//! Either the one or the other: a server with keys takes no token of a secret, and the other way round.
+//! Either the one or the other: a server with keys takes no token of a secret, and the other way round. The exception is
+//! a migration from the secret to keys, which ends on a day that the config names.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use vibectl_config::mount::JWKS_FILE;
 use vibectl_token::standalone::revocation::Revocations;
 use vibectl_token::standalone::{Secret, Signed, Verified, verify, verify_signed};
 use vibectl_token::table::{Scope, Scopes};
-use vibectl_token::{Confirmation, Expectation, KeySet, Limits};
+use vibectl_token::{Confirmation, Expectation, KeySet, Limits, Rejection};
 
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::table::Accepted;
@@ -35,7 +36,29 @@ enum Proof {
     /// The shared secret signed it.
     Secret(Arc<Secret>),
     /// One of these keys signed it, for this audience.
-    Keys { audience: Arc<str>, keys: Option<Arc<Keys>> },
+    Keys { audience: Arc<str>, keys: Option<Arc<Keys>>, former: Option<Former> },
+}
+
+/// The shared secret of before, whose tokens are good until a day.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    secret: Arc<Secret>,
+    until: i64,
+}
+
+impl Former {
+    /// Tokens of this secret, until this second.
+    pub(super) fn new(secret: Secret, until: i64) -> Self {
+        Self { secret: Arc::new(secret), until }
+    }
+
+    fn verify(&self, issuer: &str, token: &str, now: i64) -> Result<Verified, Denied> {
+        let verified = verify(&self.secret, issuer, token, now)?;
+        if now >= self.until {
+            return Err(Denied { subject: Some(verified.subject), ..Cause::MigrationEnded.into() });
+        }
+        Ok(verified)
+    }
 }
 
 /// Public keys, with the tokens that they verified.
@@ -53,8 +76,8 @@ impl Standalone {
     }
 
     /// Tokens that a published key signed; the keys come with [`Self::follow`].
-    pub(super) fn with_keys(issuer: &str, audience: &str) -> Self {
-        let proof = Proof::Keys { audience: Arc::from(audience), keys: None };
+    pub(super) fn with_keys(issuer: &str, audience: &str, former: Option<Former>) -> Self {
+        let proof = Proof::Keys { audience: Arc::from(audience), keys: None, former };
         Self { proof, issuer: Arc::from(issuer), revoked: Arc::default() }
     }
 
@@ -123,8 +146,15 @@ impl Standalone {
         match &self.proof {
             Proof::Secret(secret) => Ok(verify(secret, &self.issuer, token, now)?),
             Proof::Keys { keys: None, .. } => Err(Cause::Unavailable.into()),
-            Proof::Keys { audience, keys: Some(keys) } => {
-                keys.verify(&Expectation { issuer: &self.issuer, audience }, token, now)
+            Proof::Keys { audience, keys: Some(keys), former } => {
+                let expected = Expectation { issuer: &self.issuer, audience };
+                match (keys.verify(&expected, token, now), former) {
+                    // Another kind of token: its type tells them apart, and neither passes for the other.
+                    (Err(Denied { cause: Cause::Token(Rejection::Header), .. }), Some(former)) => {
+                        former.verify(&self.issuer, token, now)
+                    }
+                    (verified, _) => verified,
+                }
             }
         }
     }
@@ -264,11 +294,12 @@ mod tests {
     }
 
     fn with_keys(keys: &[&SigningKey]) -> Standalone {
-        let (state, accepted) = Standalone::with_keys("vibectl-server", "vibectl-server").follow(
-            &Jwt::default(),
-            &published(keys),
-            NOW,
-        );
+        with_keys_and(keys, None)
+    }
+
+    fn with_keys_and(keys: &[&SigningKey], former: Option<Former>) -> Standalone {
+        let start = Standalone::with_keys("vibectl-server", "vibectl-server", former);
+        let (state, accepted) = start.follow(&Jwt::default(), &published(keys), NOW);
         assert_eq!(accepted.problems, Vec::<String>::new());
         state
     }
@@ -309,7 +340,7 @@ mod tests {
             assert!(accepted.problems[0].starts_with("signing-keys/jwks.json: "), "{:?}", accepted.problems);
             assert_eq!(cause(&state, &signed(&old)), None);
         }
-        let start = Standalone::with_keys("i", "a");
+        let start = Standalone::with_keys("i", "a", None);
         let (state, accepted) = start.follow(&Jwt::default(), &published(&[]), NOW);
         assert!(accepted.problems[0].contains("token rotate-key") && !state.is_ready());
         assert_eq!(cause(&start, &token), Some(Cause::Unavailable));
@@ -342,16 +373,53 @@ mod tests {
 
     #[test]
     fn a_server_takes_tokens_of_its_secret_or_of_its_keys_and_never_of_both() {
-        let key = key();
-        let secret = || Secret::new(&[7; 32]).expect("a secret");
-        let text = str::to_owned;
-        let (sub, iss, jti) = (text("dev"), text("vibectl-server"), text("1"));
-        let claims = vibectl_token::standalone::Claims { sub, iss, iat: NOW, exp: NOW + 60, jti, cnf: None };
-        let of_secret = vibectl_token::standalone::generate(&secret(), &claims).expect("a token");
+        let (key, of_secret) = (key(), of_secret(&[7; 32]));
 
         let (keys, alone) = (with_keys(&[&key]), standalone());
 
-        assert_eq!((cause(&alone, of_secret.expose()), cause(&keys, &signed(&key))), (None, None));
-        assert!(cause(&keys, of_secret.expose()).is_some() && cause(&alone, &signed(&key)).is_some());
+        assert_eq!((cause(&alone, &of_secret), cause(&keys, &signed(&key))), (None, None));
+        assert!(cause(&keys, &of_secret).is_some() && cause(&alone, &signed(&key)).is_some());
+    }
+
+    fn of_secret(secret: &[u8]) -> String {
+        let text = str::to_owned;
+        let (sub, iss, jti) = (text("dev"), text("vibectl-server"), text("1"));
+        let claims = vibectl_token::standalone::Claims { sub, iss, iat: NOW, exp: NOW + 60, jti, cnf: None };
+        let secret = Secret::new(secret).expect("a secret");
+        vibectl_token::standalone::generate(&secret, &claims).expect("a token").expose().to_owned()
+    }
+
+    #[test]
+    fn a06_a08_while_a_server_migrates_it_takes_both_and_from_that_day_on_those_of_keys_alone() {
+        let key = key();
+        let until = |second| {
+            let secret = Secret::new(&[7; 32]).expect("a secret");
+            with_keys_and(&[&key], Some(Former::new(secret, second)))
+        };
+        let (before, after) = (until(NOW + 1), until(NOW));
+
+        assert_eq!((cause(&before, &of_secret(&[7; 32])), cause(&before, &signed(&key))), (None, None));
+        assert_eq!(cause(&after, &of_secret(&[7; 32])), Some(Cause::MigrationEnded));
+        assert_eq!(cause(&after, &signed(&key)), None);
+        assert_eq!(
+            cause(&before, &of_secret(&[8; 32])),
+            Some(Cause::Token(Rejection::Signature)),
+            "another secret"
+        );
+        let stranger = SigningKey::generate(Algorithm::Es256).expect("a key");
+        assert_eq!(cause(&before, &signed(&stranger)), Some(Cause::Token(Rejection::UnknownKey)));
+    }
+
+    #[test]
+    fn a_former_token_is_revoked_like_any_other() {
+        let former = Former::new(Secret::new(&[7; 32]).expect("a secret"), NOW + 60);
+        let mut list = published(&[&key()]);
+        list.extend(files("{\"sub\":\"dev\",\"before\":1790000001,\"at\":1}"));
+
+        let (state, accepted) =
+            Standalone::with_keys("vibectl-server", "v", Some(former)).follow(&Jwt::default(), &list, NOW);
+
+        assert_eq!(accepted.problems, Vec::<String>::new());
+        assert_eq!(cause(&state, &of_secret(&[7; 32])), Some(Cause::Revoked));
     }
 }

@@ -1,4 +1,5 @@
 //! Callers of a cluster's proxy: whoever has a token that a published key signed, and a row in the access table.
+//! Other issuers, and for a time a shared secret, tell who calls; the row is needed all the same.
 //!
 //! Files are decoded here, and read and watched by `reload`. What cannot be decoded leaves what was in force; a shard
 //! or key set that was never there makes the answer "unavailable", not "unauthenticated".
@@ -7,10 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use vibectl_config::{Access, mount};
+use vibectl_token::foreign::claimed_issuer;
+use vibectl_token::migration::MIGRATION;
 use vibectl_token::table::{Identity, Row, SHARDS, decode_shard, shard_of};
 use vibectl_token::{Claims, Expectation, KeySet, Verified, verify};
 
 use crate::auth::foreign::{Issuers, Known};
+use crate::auth::migration::Migrating;
 use crate::auth::named::Named;
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
@@ -27,6 +31,7 @@ pub(super) struct AccessState {
     audience: String,
     keys: Option<Arc<Keys>>,
     issuers: Option<Arc<Issuers>>,
+    migrating: Option<Arc<Migrating>>,
     shards: [Option<Arc<Shard>>; SHARDS],
     /// Rows of all shards by the identities that they name.
     named: Named,
@@ -41,6 +46,12 @@ pub struct Accepted {
     pub problems: Vec<String>,
     /// How many of the problems are rows, each of which costs only itself.
     pub rejected_rows: usize,
+}
+
+/// Who else than ourselves can have issued a token.
+enum Other<'a> {
+    Issuer(&'a Known),
+    Secret(&'a Migrating),
 }
 
 /// A key set, with the tokens that it verified.
@@ -84,6 +95,7 @@ impl AccessState {
     ) -> (Self, Accepted) {
         let mut accepted = Accepted::default();
         let issuers = issuers(files, last.and_then(|last| last.issuers.as_ref()), fetches, &mut accepted);
+        let migrating = Migrating::load(files, &mut accepted).map(Arc::new);
         let keys = renewed(
             files.get(mount::JWKS_FILE),
             last.and_then(|last| last.keys.as_ref()),
@@ -102,7 +114,7 @@ impl AccessState {
         }
         let (issuer, audience) = (access.issuer.clone(), access.audience.clone());
         let named = Named::of(shards.iter().flatten().flat_map(|shard| &shard.identities));
-        (Self { issuer, audience, keys, issuers, shards, named }, accepted)
+        (Self { issuer, audience, keys, issuers, migrating, shards, named }, accepted)
     }
 
     /// Whether every token can be judged.
@@ -112,8 +124,10 @@ impl AccessState {
 
     /// The holder of the token, by its row.
     pub(super) fn principal(&self, token: &str, now: i64) -> Result<Principal, Denied> {
-        if let Some(issuer) = self.issuers.as_ref().and_then(|issuers| issuers.of(token)) {
-            return self.foreign_principal(issuer, token, now);
+        match self.other(token) {
+            Some(Other::Issuer(issuer)) => return self.foreign_principal(issuer, token, now),
+            Some(Other::Secret(migrating)) => return self.migrating_principal(migrating, token, now),
+            None => {}
         }
         let keys = self.keys.as_ref().filter(|keys| !keys.set.is_empty()).ok_or(Cause::Unavailable)?;
         let expected = Expectation { issuer: &self.issuer, audience: &self.audience };
@@ -143,17 +157,46 @@ impl AccessState {
             let subject = format!("{} of {}", claims.subject, issuer.name());
             Denied { subject: Some(subject), ..Denied::from(cause) }
         };
-        let found = self.named.find(issuer.name(), &claims).ok_or(self.without_row());
-        let identity = found.map_err(refused)?;
-        let grant = self.grant_of(identity).map_err(refused)?;
-        let caller = Arc::clone(grant.accepts(claims.issued_at.unwrap_or_default()).map_err(refused)?);
-        Ok(Principal { caller, credential: Credential::Foreign(Arc::clone(identity), claims.issued_at) })
+        self.let_in(self.named.find(issuer.name(), &claims), claims.issued_at).map_err(refused)
+    }
+
+    /// Whoever a row names as the subject of a token of the shared secret.
+    fn migrating_principal(&self, migrating: &Migrating, token: &str, now: i64) -> Result<Principal, Denied> {
+        let holder = migrating.verify(token, now)?;
+        let refused = |cause| {
+            let subject = format!("{} of {MIGRATION}", holder.subject);
+            Denied { subject: Some(subject), ..Denied::from(cause) }
+        };
+        self.let_in(self.named.of_subject(MIGRATION, &holder.subject), holder.issued_at).map_err(refused)
+    }
+
+    /// Who else than ourselves says to have issued the token, where that is ours to judge.
+    fn other(&self, token: &str) -> Option<Other<'_>> {
+        let Self { issuers, migrating, .. } = self;
+        if issuers.is_none() && migrating.is_none() {
+            return None;
+        }
+        let claimed = claimed_issuer(token).ok()?;
+        let issuer = issuers.as_ref().and_then(|issuers| issuers.of(&claimed)).map(Other::Issuer);
+        let secret = || migrating.as_deref().filter(|migrating| migrating.issuer() == claimed);
+        issuer.or_else(|| secret().map(Other::Secret))
+    }
+
+    /// The caller whose row names this identity.
+    fn let_in(&self, identity: Option<&Arc<Identity>>, issued_at: Option<i64>) -> Result<Principal, Cause> {
+        let identity = identity.ok_or(self.without_row())?;
+        let caller = self.grant_of(identity)?.accepts(issued_at.unwrap_or_default())?;
+        let credential = Credential::Foreign(Arc::clone(identity), issued_at);
+        Ok(Principal { caller: Arc::clone(caller), credential })
     }
 
     /// Whether there is still a row for this identity that accepts what was issued at that time.
     pub(super) fn still_accepts_foreign(&self, identity: &Identity, issued_at: Option<i64>) -> bool {
         let accepted = self.grant_of(identity).and_then(|grant| grant.accepts(issued_at.unwrap_or_default()));
-        let trusted = self.issuers.as_ref().is_some_and(|issuers| issuers.trusts(&identity.issuer));
+        let trusted = match identity.issuer.as_str() {
+            MIGRATION => self.migrating.is_some(),
+            issuer => self.issuers.as_ref().is_some_and(|issuers| issuers.trusts(issuer)),
+        };
         trusted && matches!(accepted, Ok(_) | Err(Cause::Unavailable))
     }
 

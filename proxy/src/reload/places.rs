@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use vibectl_config::locate::{REVOCATION_FILE, SIGNING_KEYS_DIR};
 use vibectl_config::mount::{
-    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS,
+    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, MIGRATION_FILE,
+    MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS,
 };
 use vibectl_config::{Access, Jwt, Provider, ProviderKind, Tls};
 use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
 
-/// The table shards, the public keys and the other issuers.
+/// The table shards, the public keys, the other issuers, and the secret that is accepted for a time.
 pub fn access(access: &Access) -> PartFiles {
-    let names = (0..SHARDS).map(mount::shard_file).chain([JWKS_FILE.to_owned(), ISSUERS_FILE.to_owned()]);
+    let others = [JWKS_FILE, ISSUERS_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE];
+    let names = (0..SHARDS).map(mount::shard_file).chain(others.map(str::to_owned));
     PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
 }
 

@@ -47,6 +47,19 @@ impl User {
         (status.success(), text)
     }
 
+    /// A file with what the original's own command makes.
+    fn original_token(&self) -> PathBuf {
+        let token = self.home.path().join("original.jwt");
+        let path = format!("{}:/usr/bin:/bin", self.home.path().join("bin").display());
+        must(
+            Command::new(self.client.with_file_name("vibectl-server"))
+                .env_clear()
+                .envs([("HOME", text(self.home.path())), ("PATH", &path), ("VIBECTL_JWT_SECRET", SECRET)])
+                .args(["generate-token", "dev-user", "--expires-in", "30d", "--output", text(&token)]),
+        );
+        token
+    }
+
     #[track_caller]
     fn succeeds(&self, arguments: &[&str], with: &str) {
         let (success, text) = self.vibectl(arguments);
@@ -111,15 +124,7 @@ fn the_released_client_trusts_a_private_ca_and_shows_its_token() {
 #[test]
 fn a06_a08_a_token_of_the_originals_own_generate_token_is_accepted_with_the_same_secret() {
     let Some(user) = User::new() else { return };
-    let token = user.home.path().join("original.jwt");
-    let original = user.client.with_file_name("vibectl-server");
-    let path = format!("{}:/usr/bin:/bin", user.home.path().join("bin").display());
-    must(
-        Command::new(original)
-            .env_clear()
-            .envs([("HOME", text(user.home.path())), ("PATH", &path), ("VIBECTL_JWT_SECRET", SECRET)])
-            .args(["generate-token", "dev-user", "--expires-in", "30d", "--output", text(&token)]),
-    );
+    let token = user.original_token();
     let with_secret = |secret: &str| {
         let config = format!("server: {{host: 127.0.0.1}}\njwt: {{enabled: true, secret_key: {secret}}}\n");
         Server::insecure(&config)
@@ -135,4 +140,38 @@ fn a06_a08_a_token_of_the_originals_own_generate_token_is_accepted_with_the_same
     let bearer = format!("Authorization: Bearer {}\r\n", fs::read_to_string(&token).expect("a token").trim());
     assert_eq!(server.get_with("/v1/models", &bearer).0, 200);
     assert_eq!(other.get_with("/v1/models", &bearer).0, 401);
+}
+
+#[test]
+fn a06_a08_a_server_that_changes_over_to_keys_takes_the_originals_tokens_until_the_day_that_it_is_told() {
+    let Some(user) = User::new() else { return };
+    let former = fs::read_to_string(user.original_token()).expect("a token");
+    let with = |until: jiff::Timestamp| {
+        let config = format!(
+            "server: {{host: 127.0.0.1}}\njwt: {{algorithm: ES256, secret_key: {SECRET}, migration: {{until: {until}}}}}\n"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("config.yaml"), &config).expect("a config");
+        let made = run(folder.path(), &["token", "rotate-key", "--config", "config.yaml"]);
+        assert_eq!(made.code, Some(0), "{}", made.err);
+        let server = Server::start_in(folder, &["serve-insecure", "--require-auth"], &config);
+        server.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
+        server
+    };
+    let status = |server: &Server, token: &str| {
+        server.get_with("/v1/models", &format!("Authorization: Bearer {}\r\n", token.trim())).0
+    };
+    let soon = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + 8).expect("a time");
+    let server = with(soon);
+
+    let made = run(server.folder.path(), &["generate-token", "alice", "--config", "config.yaml"]);
+    assert_eq!((status(&server, &former), status(&server, &made.out)), (200, 200), "{}", server.log());
+    server.wait_for("the end", |server| status(server, &former) == 401);
+
+    assert!(jiff::Timestamp::now() >= soon, "refused too early");
+    assert_eq!(status(&server, &made.out), 200, "a token of the key is as good as before");
+    let refused = "\"subject\":\"dev-user\",\"cause\":\"migration_ended\"";
+    assert!(server.log().contains(refused), "{}", server.log());
+    let told = run(server.folder.path(), &["status", "--config", "config.yaml"]);
+    assert!(told.out.contains("jwt.migration.until is past"), "{} {}", told.out, told.err);
 }

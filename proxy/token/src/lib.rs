@@ -6,6 +6,7 @@
 //! - [`mint`] and [`verify`]: signed tokens of a cluster, by a [`SigningKey`] and a [`KeySet`].
 //! - [`foreign`]: tokens of others, such as service accounts and OpenID Connect providers.
 //! - [`table`]: the access table, one row per live `ProxyToken`. No row, no access.
+//! - [`migration`]: until when a cluster takes tokens of a former server's shared secret.
 //! - [`rotation`]: the life of signing keys. [`renewal`]: when a token is made anew.
 //! - [`standalone`]: tokens of a server that runs alone, signed with one shared secret, and which of them are revoked.
 //! - [`inspect()`]: what a token says of itself, for people.
@@ -19,6 +20,7 @@ mod jwk;
 mod jws;
 mod key_set;
 mod limits;
+pub mod migration;
 mod mint;
 mod rejection;
 pub mod renewal;

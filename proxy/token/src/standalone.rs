@@ -265,6 +265,8 @@ mod tests {
         assert_eq!(Secret::new(b"-----BEGIN PUBLIC KEY-----").err(), Some(SecretError::IsKey));
         assert_eq!(Secret::new(b"ssh-ed25519 AAAA").err(), Some(SecretError::IsKey));
         assert!(Secret::new(b"short\n").unwrap().is_short());
+        assert_eq!(Secret::strong(b"short\n").err(), Some(SecretError::TooShort));
+        assert!(Secret::strong(b"0123456789abcdef0123456789abcdef\n").is_ok());
         assert!(!secret().is_short());
     }
 }

@@ -43,21 +43,27 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
     world.kubectl(&["create", "role", "author", verbs, "--resource=llmproxies.vibectl.dev"])?;
     let subject = format!("--serviceaccount={}:author", world.namespace);
     world.kubectl(&["create", "rolebinding", "author", "--role=author", &subject])?;
-    let file = tempfile::NamedTempFile::new()?;
-    let manifest = format!(
+    let user = format!("--as=system:serviceaccount:{}:author", world.namespace);
+    let create = |manifest: &str| {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), manifest)?;
+        world.kubectl(&["create", "-f", &file.path().display().to_string(), &user])
+    };
+    let provider = format!(
         "{HEAD}  providers: [{{name: p, openai: {{baseUrl: 'http://models:8000/v1', apiKey: {{name: key, key: api-key}}}}}}]\n  \
          models: [{{name: m, routes: [{{provider: p, model: m}}]}}]\n"
     );
-    std::fs::write(file.path(), manifest)?;
-    let path = file.path().display().to_string();
-    let user = format!("--as=system:serviceaccount:{}:author", world.namespace);
-    let create = ["create", "-f", path.as_str(), user.as_str()];
+    let migration = format!(
+        "{HEAD}  access: {{migration: {{secret: {{name: key, key: api-key}}, subjects: [{{subject: a, token: a}}], \
+         until: '2100-01-01T00:00:00Z'}}}}\n"
+    )
+    .replace("name: bad", "name: migrating");
 
-    let refused = world.kubectl(&create);
-
-    let Err(error) = refused else { anyhow::bail!("accepted") };
-    let text = format!("{error:#}");
-    ensure!(text.contains("apiKey") && text.contains("key"), "{text}");
+    for (manifest, field) in [(&provider, "openai.apiKey"), (&migration, "access.migration.secret")] {
+        let Err(error) = create(manifest) else { anyhow::bail!("accepted: {manifest}") };
+        let text = format!("{error:#}");
+        ensure!(text.contains(&format!("{field}: ")) && text.contains(": key"), "{text}");
+    }
     world.kubectl(&[
         "create",
         "role",
@@ -67,7 +73,8 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
         "--resource-name=key",
     ])?;
     world.kubectl(&["create", "rolebinding", "reader", "--role=reader", &subject])?;
-    world.kubectl(&create)?;
+    create(&provider)?;
+    create(&migration)?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod identities;
 mod isolation;
 mod leaks;
 mod live_changes;
+mod migration;
 mod modes;
 mod objects;
 mod outage;

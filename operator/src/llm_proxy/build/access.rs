@@ -6,7 +6,7 @@ use k8s_openapi::{
     ByteString,
     api::core::v1::{ConfigMap, Secret, ServiceAccount},
 };
-use vibectl_config::mount::{ISSUERS_FILE, JWKS_FILE, SHARDS, shard_file};
+use vibectl_config::mount::{ISSUERS_FILE, JWKS_FILE, MIGRATION_FILE, SHARDS, shard_file};
 
 use super::{Inputs, object::metadata};
 use crate::llm_proxy::validate::ValidatedProxy;
@@ -20,20 +20,22 @@ pub(super) fn service_account(proxy: &ValidatedProxy) -> ServiceAccount {
     }
 }
 
-/// The public keys of tokens, and the other issuers.
+/// The public keys of tokens, the other issuers, and until when a former server's tokens are accepted.
 pub(super) fn jwks(proxy: &ValidatedProxy, inputs: &Inputs) -> ConfigMap {
     ConfigMap {
         metadata: metadata(proxy, proxy.names.jwks()),
-        data: Some(public_files(inputs)),
+        data: Some(public_files(proxy, inputs)),
         ..ConfigMap::default()
     }
 }
 
 /// What of the access files is not secret.
-pub(super) fn public_files(inputs: &Inputs) -> BTreeMap<String, String> {
+pub(super) fn public_files(proxy: &ValidatedProxy, inputs: &Inputs) -> BTreeMap<String, String> {
     let issuers = inputs.issuers.clone().map(|issuers| (ISSUERS_FILE.to_owned(), issuers));
+    let migration = proxy.migration.as_ref();
+    let migration = migration.map(|migration| (MIGRATION_FILE.to_owned(), migration.terms().render()));
     let keys = (JWKS_FILE.to_owned(), inputs.jwks.clone());
-    issuers.into_iter().chain([keys]).collect()
+    issuers.into_iter().chain(migration).chain([keys]).collect()
 }
 
 /// One Secret for each shard of the table, whether or not it has rows.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use vibectl_config::mount::{CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, Part, revision, shard_file};
+use vibectl_config::mount::{
+    CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, MIGRATION_SECRET_FILE, Part, revision, shard_file,
+};
 
 use super::{Inputs, access::public_files, volumes::provider_files};
 use crate::llm_proxy::{
@@ -34,7 +36,7 @@ impl Revisions {
 /// Computes every revision from content alone.
 pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &ConfigMap) -> Revisions {
     let mut files =
-        BTreeMap::from([(Part::Config, config_files(config)), (Part::Access, access_files(inputs))]);
+        BTreeMap::from([(Part::Config, config_files(config)), (Part::Access, access_files(proxy, inputs))]);
     files.extend(tls_files(proxy, inputs).map(|files| (Part::Tls, files)));
     let providers = provider_content(proxy);
     if !providers.is_empty() {
@@ -56,11 +58,14 @@ fn config_files(config: &ConfigMap) -> Files {
     data.map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect()
 }
 
-fn access_files(inputs: &Inputs) -> Files {
+fn access_files(proxy: &ValidatedProxy, inputs: &Inputs) -> Files {
     let shards =
         inputs.access_shards.iter().enumerate().map(|(index, shard)| (shard_file(index), shard.clone()));
-    let public = public_files(inputs).into_iter().map(|(name, text)| (name, text.into_bytes()));
-    shards.chain(public).collect()
+    let public = public_files(proxy, inputs).into_iter().map(|(name, text)| (name, text.into_bytes()));
+    // One that cannot be used is not put in force there either.
+    let secret = proxy.migration.as_ref().and_then(|migration| migration.usable_secret());
+    let secret = secret.map(|secret| (MIGRATION_SECRET_FILE.to_owned(), secret.to_vec()));
+    shards.chain(public).chain(secret).collect()
 }
 
 /// With a private CA the leaf is made in the pod.

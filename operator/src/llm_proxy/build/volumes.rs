@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use vibectl_config::mount::{
     ACCESS_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR, ISSUERS_FILE,
-    JWKS_FILE, KEY_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
+    JWKS_FILE, KEY_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
 };
 
 use crate::{
@@ -103,15 +103,22 @@ fn provider_sources(proxy: &ValidatedProxy) -> Vec<VolumeProjection> {
 fn access_sources(proxy: &ValidatedProxy) -> Vec<VolumeProjection> {
     let shard =
         |index| secret_projection(proxy.names.access_shard(index), shard_file(index), shard_file(index));
+    // Without a migration the template is as if there were no such thing: pods are replaced when one begins and when its
+    // block goes, not in between.
+    let migration = proxy.migration.as_ref().map(|migration| {
+        let SecretKey { name, key } = migration.secret.source.clone();
+        secret_projection(name, key, MIGRATION_SECRET_FILE.to_owned())
+    });
+    let public = [JWKS_FILE, ISSUERS_FILE].into_iter().chain(migration.as_ref().map(|_| MIGRATION_FILE));
     let jwks = VolumeProjection {
         config_map: Some(ConfigMapProjection {
             name: proxy.names.jwks(),
-            items: Some([JWKS_FILE, ISSUERS_FILE].map(|file| item(file.to_owned(), file.to_owned())).into()),
+            items: Some(public.map(|file| item(file.to_owned(), file.to_owned())).collect()),
             optional: Some(true),
         }),
         ..VolumeProjection::default()
     };
-    (0..SHARDS).map(shard).chain([jwks]).collect()
+    (0..SHARDS).map(shard).chain([jwks]).chain(migration).collect()
 }
 
 fn secret_projection(name: String, key: String, path: String) -> VolumeProjection {

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::{
     Seen,
     certificate::{self, Served},
+    migration,
 };
 use crate::{
     api::conditions::{ConditionType, Finding, Reason, State},
@@ -35,6 +36,7 @@ pub(super) fn findings(
         certificate_ready,
         Some(progressing(validated, &resources.deployment, seen)),
         Some(ready),
+        migration::finding(validated, seen, now),
     ]
     .into_iter()
     .flatten()

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
+use jiff::Timestamp;
+
 use super::{Cursor, base_url};
 use crate::{
     document::{Kind, Scalar, Style, Value},
@@ -58,6 +60,14 @@ impl Cursor<'_> {
     /// The path of a file or a folder.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         self.text().filter(|text| self.fits(!text.contains('\0'), "a path")).map(PathBuf::from)
+    }
+
+    /// A moment, with its offset: a day alone would end at another time for everybody.
+    pub(crate) fn moment(&self) -> Option<Timestamp> {
+        let text = self.text()?;
+        let moment = text.parse().ok();
+        self.fits(moment.is_some(), "a time such as 2027-01-31T00:00:00Z");
+        moment
     }
 
     /// A secret, which no mistake shows.

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use vibectl_token::{Algorithm, standalone::Lifetime};
 
 use crate::{decode::Cursor, secret::Secret};
@@ -28,6 +29,8 @@ pub struct Jwt {
     pub issuer: String,
     /// How long a new token is good for. The original says 30 days, and gives a year; so here it is a year.
     pub expiration_days: u32,
+    /// For a time, tokens of the shared secret beside those of signing keys.
+    pub migration: Option<JwtMigration>,
     /// The list of revoked tokens; absent: `revoked.jsonl` in the server's directory, if it is there.
     pub revocation_file: Option<PathBuf>,
 }
@@ -43,6 +46,7 @@ impl Default for Jwt {
             audience: "vibectl-server".to_owned(),
             issuer: "vibectl-server".to_owned(),
             expiration_days: 365,
+            migration: None,
             revocation_file: None,
         }
     }
@@ -65,6 +69,7 @@ impl Jwt {
             expiration_days: section
                 .read("expiration_days", |cursor| cursor.integer(1..=Lifetime::MAX_DAYS))
                 .unwrap_or(default.expiration_days),
+            migration: section.read("migration", |cursor| Some(JwtMigration::decode(cursor))),
             revocation_file: section.read("revocation_file", Cursor::path),
         };
         section.retired(
@@ -86,8 +91,31 @@ serialize_differences!(Jwt {
     audience,
     issuer,
     expiration_days,
+    migration,
     revocation_file,
 });
+
+/// A time in which tokens of the shared secret are accepted beside those of signing keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct JwtMigration {
+    /// From this moment on no token of the secret is accepted, whatever its own end.
+    #[serde(serialize_with = "as_text")]
+    pub until: Timestamp,
+}
+
+impl JwtMigration {
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let migration = Self { until: section.required("until", Cursor::moment).unwrap_or_default() };
+        let secret = "the secret stands where it always does: jwt.secret_key_file";
+        section.finish_with(&[("secret", secret), ("secret_key", secret), ("secret_key_file", secret)]);
+        migration
+    }
+}
+
+fn as_text<S: Serializer>(moment: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(moment)
+}
 
 /// How tokens are signed: with the shared secret, or with keys whose public halves are all that a server needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

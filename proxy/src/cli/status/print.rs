@@ -92,6 +92,9 @@ fn tokens(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         if let Some(value) = &secret.value {
             writeln!(out, "  secret {value}")?;
         }
+        if let Some(until) = &tokens.secret_until {
+            writeln!(out, "  tokens of the secret are accepted until {until}")?;
+        }
     } else if tokens.keys.is_empty() {
         writeln!(out, "  no secret and no keys: a server that needs tokens does not start")?;
     }

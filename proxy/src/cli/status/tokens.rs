@@ -14,11 +14,14 @@ use crate::cli::token::revocation_file::RevocationFile;
 use crate::cli::token::signing_keys::SigningKeys;
 
 /// How tokens are judged.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Tokens {
     /// Absent where an access table judges.
     pub(super) algorithm: Option<String>,
     pub(super) secret: Option<Secret>,
+    /// Until when tokens of the secret are good beside those of keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secret_until: Option<String>,
     pub(super) keys: Vec<Key>,
     pub(super) revoked: Option<Revoked>,
     pub(super) access_table: Option<String>,
@@ -63,13 +66,20 @@ pub(super) fn look(
     let jwt = &alone.config.jwt;
     if let Some(access) = &alone.config.access {
         let access_table = Some(access.dir.display().to_string());
-        return Tokens { algorithm: None, secret: None, keys: Vec::new(), revoked: None, access_table };
+        return Tokens { access_table, ..Tokens::default() };
     }
     let has_keys = jwt.algorithm.of_signing_keys();
-    let secret = if has_keys.is_none() { secret_of(alone, parsed, include_secrets, problems) } else { None };
+    let migration = jwt.migration.filter(|_| has_keys.is_some());
+    let has_secret = has_keys.is_none() || migration.is_some();
+    if migration.is_some_and(|migration| migration.until <= now) {
+        problems.push(
+            "jwt.migration.until is past: no token of the shared secret is accepted; remove both".to_owned(),
+        );
+    }
     Tokens {
         algorithm: Some(has_keys.map_or_else(|| "HS256".to_owned(), |algorithm| algorithm.to_string())),
-        secret,
+        secret: if has_secret { secret_of(alone, parsed, include_secrets, problems) } else { None },
+        secret_until: migration.map(|migration| migration.until.to_string()),
         keys: if has_keys.is_some() { keys_of(alone, problems) } else { Vec::new() },
         revoked: revoked_of(alone, now.as_second(), problems),
         access_table: None,

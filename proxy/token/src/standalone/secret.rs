@@ -26,6 +26,9 @@ pub enum SecretError {
     /// Whoever has the public half could sign with it.
     #[error("the secret is a PEM or SSH key; HS256 needs a random text that nobody else knows")]
     IsKey,
+    /// So short that it might be guessed from one token.
+    #[error("the secret has less than {RECOMMENDED_BYTES} bytes: it might be guessed from one token")]
+    TooShort,
 }
 
 impl Secret {
@@ -47,6 +50,12 @@ impl Secret {
             return Err(SecretError::IsKey);
         }
         Ok(Self { key: hmac::Key::new(HMAC_SHA256, bytes), length: bytes.len() })
+    }
+
+    /// The same where a short one will not do.
+    pub fn strong(bytes: &[u8]) -> Result<Self, SecretError> {
+        let secret = Self::new(bytes)?;
+        if secret.is_short() { Err(SecretError::TooShort) } else { Ok(secret) }
     }
 
     /// Short enough that it might be guessed from one token; worth a warning.
