@@ -35,6 +35,7 @@ pub mod dereference;
 pub mod report;
 pub mod rotate;
 pub mod secret;
+pub mod stale;
 pub mod validate;
 
 /// How long a new credential waits for the replicas before it is handed out anyway.

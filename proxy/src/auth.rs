@@ -201,6 +201,15 @@ impl Auth {
         }
     }
 
+    /// Whether tokens are signed with keys, also where those of a shared secret are accepted beside them.
+    fn has_keys(&self) -> bool {
+        match self.mode.load().as_ref() {
+            Mode::Table(_) => true,
+            Mode::Standalone(standalone) => standalone.has_keys(),
+            Mode::Closed | Mode::Open(_) => false,
+        }
+    }
+
     /// Marked whenever [`Self::still_accepts`] may say something else than before.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
@@ -322,6 +331,7 @@ pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next
     match shared.auth.admitted(&shown).await {
         Ok(principal) => {
             shared.metrics.auth.with(["accepted"]).add(1);
+            note_end(&shared, &principal, unix_now());
             entry.subject(&principal.caller.subject);
             // Nothing below needs them, so nothing below can pass them on or log them.
             request.headers_mut().remove(AUTHORIZATION);
@@ -335,6 +345,18 @@ pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next
             denied.record(&entry);
             denied.cause.answer(protocol)
         }
+    }
+}
+
+/// Tells of a credential that will not be good for long: of who holds one that should have been renewed, the operator is told.
+fn note_end(shared: &Shared, principal: &Principal, now: i64) {
+    let Principal { caller, credential } = principal;
+    if let Some(late) = credential.late(now) {
+        shared.metrics.to_replace.with(["late"]).add(1);
+        shared.usage.came_late(&caller.uid, late);
+    }
+    if credential.is_former(|| shared.auth.has_keys()) {
+        shared.metrics.to_replace.with(["shared_secret"]).add(1);
     }
 }
 

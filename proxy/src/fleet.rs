@@ -14,8 +14,8 @@ use vibectl_config::{Fleet as Config, MinVersion};
 use vibectl_pki::CertificateFacts;
 use vibectl_proto::fleet::v1::fleet_server::{Fleet, FleetServer};
 use vibectl_proto::fleet::v1::{
-    Certificate, PartInForce, ProviderState, RefuseRequest, RefuseResponse, ReportRequest, ReportResponse,
-    TokenUsage,
+    Certificate, LateCredential, PartInForce, ProviderState, RefuseRequest, RefuseResponse, ReportRequest,
+    ReportResponse, TokenUsage,
 };
 
 use crate::listener::tls::Security;
@@ -25,6 +25,7 @@ use crate::settings::Mistakes;
 use crate::state::Shared;
 use crate::tls::clients::ClientTrust;
 use crate::tls::{TlsError, TlsState, read_pair};
+use crate::usage::Late;
 
 /// How often the identity is looked at; it lives for months.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -164,6 +165,10 @@ fn report(shared: &Shared) -> ReportResponse {
         input_tokens: totals.input_tokens,
         output_tokens: totals.output_tokens,
         last_used: totals.last_used,
+        late: totals.late.map(|late| {
+            let Late { issued_at, expires_at, last_used } = late;
+            LateCredential { issued_at, expires_at, last_used }
+        }),
     });
     ReportResponse {
         // Calls before usage: a call that ends in between is in both and not in neither.

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub connections_refused: Family<2>,
     /// Requests by what became of their credential.
     pub auth: Family<1>,
+    /// Calls let in with a credential that has to be replaced, by reason.
+    pub to_replace: Family<1>,
     /// Requests for the keys of other issuers, by outcome.
     pub key_fetches: Arc<Family<1>>,
     /// Changes of mounted parts, by part and outcome.
@@ -87,6 +89,11 @@ impl Default for Metrics {
                 "vibectl_auth_total",
                 "Requests by what became of their credential.",
                 ["result"],
+            ),
+            to_replace: Family::counter(
+                "vibectl_credentials_to_replace_total",
+                "Requests let in with a credential that has to be replaced soon.",
+                ["reason"],
             ),
             key_fetches: Arc::new(Family::counter(
                 "vibectl_key_fetches_total",
@@ -154,6 +161,7 @@ impl Metrics {
             connections,
             connections_refused,
             auth,
+            to_replace,
             key_fetches,
             reloads,
             part_rejected,
@@ -172,7 +180,7 @@ impl Metrics {
         let _ = write!(
             text,
             "{requests}{rate_limited}{in_flight}{open_streams}{request_duration}{connections}{connections_refused}\
-             {auth}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}\
+             {auth}{to_replace}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}\
              {certificate_events}{webhook_deliveries}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
         );
         text

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Tokens of one finished call, as the provider reported or as we estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub struct Usage {
     pub output_tokens: u64,
     /// True when the provider told nothing (or was cut short) and we counted characters instead.
     pub estimated: bool,
+}
+
+/// A credential that a call came with late in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Late {
+    /// Unix time in seconds.
+    pub issued_at: i64,
+    /// Unix time in seconds.
+    pub expires_at: i64,
+    /// When it came last, Unix time in seconds.
+    pub last_used: i64,
 }
 
 /// Totals of one token.
@@ -31,6 +42,8 @@ pub struct TokenTotals {
     pub output_tokens: u64,
     /// Unix time in seconds of the last admitted call; 0 when there was none.
     pub last_used: i64,
+    /// The newest credential that came late.
+    pub late: Option<Late>,
 }
 
 /// Counters of every token that called. It holds one small entry for each authenticated token for the life of the
@@ -47,6 +60,8 @@ struct Counters {
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
     last_used: AtomicI64,
+    /// Touched by calls that come late, and by reports.
+    late: Mutex<Option<Late>>,
 }
 
 impl UsageBook {
@@ -67,6 +82,13 @@ impl UsageBook {
         let counters = self.counters(uid);
         counters.input_tokens.fetch_add(usage.input_tokens, Relaxed);
         counters.output_tokens.fetch_add(usage.output_tokens, Relaxed);
+    }
+
+    /// Notes that a call came late with this credential.
+    pub fn came_late(&self, uid: &str, late: Late) {
+        let counters = self.counters(uid);
+        let mut newest = counters.late.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = (*newest).max(Some(late));
     }
 
     /// Totals of all tokens, sorted by uid.
@@ -95,6 +117,7 @@ impl Counters {
             input_tokens: self.input_tokens.load(Relaxed),
             output_tokens: self.output_tokens.load(Relaxed),
             last_used: self.last_used.load(Relaxed),
+            late: *self.late.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 }
@@ -124,9 +147,23 @@ mod tests {
                     input_tokens: 4,
                     output_tokens: 6,
                     last_used: 100,
+                    late: None,
                 },
             ]
         );
+    }
+
+    #[test]
+    fn of_credentials_that_came_late_the_newest_is_told() {
+        let book = UsageBook::default();
+        let late = |issued_at, last_used| Late { issued_at, expires_at: issued_at + 60, last_used };
+
+        for (issued_at, last_used) in [(1, 50), (3, 51), (3, 52), (2, 53)] {
+            book.came_late("a", late(issued_at, last_used));
+        }
+
+        assert_eq!(book.totals()[0].late, Some(late(3, 52)));
+        assert_eq!(book.totals()[0].requests, 0, "who was let in has not called yet");
     }
 
     #[test]

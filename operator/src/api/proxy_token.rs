@@ -184,12 +184,25 @@ pub struct ProxyTokenStatus {
     /// Until when an earlier one is good, where that is later: its life was longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier_until: Option<Time>,
+    /// An earlier one that callers used late in its life, although there is a newer one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_credential: Option<StaleCredential>,
     /// When the next one is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renews_at: Option<Time>,
     /// What was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+}
+
+/// A credential that somebody does not replace. Calls with it fail when it ends.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StaleCredential {
+    /// When it was issued.
+    pub issued_at: Time,
+    /// When it ends.
+    pub expires_at: Time,
 }
 
 /// Totals since the ProxyToken was made, over all replicas.

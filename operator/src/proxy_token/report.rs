@@ -14,6 +14,7 @@ use super::{
     apply::{Applied, failed},
     dereference::Found,
     rotate::{Held, Issuance, recorded},
+    stale,
     validate::{Accepted, Refused},
 };
 use crate::{
@@ -140,10 +141,14 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
     let generation = token.metadata.generation;
     let named = identity::of(token);
     let issuance = story.issuance.clone().or_else(|| recorded(token)).filter(|_| named.is_none());
+    let counted = Counted::of(&found.views);
     let usage = match &found.proxy {
-        Some(_) => settle(before.usage.as_ref(), &uid, &Counted::of(&found.views)),
+        Some(_) => settle(before.usage.as_ref(), &uid, &counted),
         None => before.usage.clone(),
     };
+    let stale_credential = issuance.as_ref().and_then(|newest| {
+        stale::stale(before.stale_credential.as_ref(), &uid, newest, &counted.reports, now)
+    });
     let earlier_until = issuance.as_ref().and_then(|issuance| earlier_until(token, issuance));
     ProxyTokenStatus {
         observed_generation: generation,
@@ -159,6 +164,7 @@ pub fn status(token: &ProxyToken, found: &Found, story: &Story, now: Timestamp) 
         issued_at: issuance.as_ref().and_then(|issuance| time(issuance.iat)),
         expires_at: issuance.as_ref().and_then(|issuance| time(issuance.exp)),
         earlier_until,
+        stale_credential,
         renews_at: issuance.as_ref().and_then(|issuance| time(renew_at(issuance.iat, issuance.exp, &uid))),
         usage,
     }
@@ -219,6 +225,11 @@ pub async fn write(
 }
 
 async fn tell(context: &Context, token: &ProxyToken, wanted: &ProxyTokenStatus) {
+    let known = token.status.as_ref().and_then(|status| status.stale_credential.as_ref());
+    let secret = wanted.secret_name.as_deref().unwrap_or_default();
+    if let Some(note) = stale::news(known, wanted.stale_credential.as_ref(), secret) {
+        context.events.warning(token, stale::REASON, note).await;
+    }
     let before = token.status.as_ref().and_then(|status| find(&status.conditions, ConditionType::Ready));
     let Some(now) = find(&wanted.conditions, ConditionType::Ready) else { return };
     if before.is_some_and(|before| (&before.status, &before.reason) == (&now.status, &now.reason)) {

@@ -25,6 +25,7 @@ struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
     writes: Vec<String>,
+    notes: Vec<String>,
     broken: bool,
 }
 
@@ -70,6 +71,11 @@ impl FakeApi {
         std::mem::take(&mut self.0.lock().unwrap().writes)
     }
 
+    /// Reason and note of every Event since the last call, a repeated one too.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().notes)
+    }
+
     /// What a complete watch would have put into a cache.
     pub(crate) fn cache<K>(&self, keep: impl Fn(&str, &Value) -> bool) -> Cache<K>
     where
@@ -89,6 +95,8 @@ impl FakeApi {
             return failure(500, "InternalError");
         }
         if path.contains("/events") {
+            let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
+            state.notes.push(format!("{}: {}", text("reason"), text("note")));
             return (201, body);
         }
         match *method {

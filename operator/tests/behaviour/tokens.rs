@@ -319,3 +319,40 @@ async fn a_write_that_was_overtaken_is_tried_again_without_an_error() {
     assert_eq!(world.api.take_writes(), Vec::<String>::new());
     assert_eq!(world.secret("alice", "token"), token_now);
 }
+
+#[tokio::test]
+async fn a_credential_that_is_used_near_its_end_although_there_is_a_newer_one_is_told_once() {
+    let world = served().await;
+    world.settle().await;
+    let old = claims(&world);
+    let revision = world.serve().await;
+    let late = || world.report_with("pod-1", "i1", &revision, 5, Some((old.iat, old.exp)));
+    let stale = || world.status("ai", "alice")["staleCredential"].clone();
+
+    world.pass(3100);
+    late();
+    world.settle().await;
+    assert!(claims(&world).iat > old.iat, "the operator was away, and the Secret has a newer one just now");
+    assert!(stale().is_null(), "nobody could follow it yet");
+    world.pass(120);
+    late();
+    world.api.take_notes();
+    world.settle().await;
+
+    let told = world.api.take_notes();
+    assert!(
+        told.len() == 1 && told[0].starts_with("StaleCredential: still used with the credential that ends"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("although Secret alice has a newer one"), "{told:?}");
+    assert!(stale()["expiresAt"].is_string());
+
+    // Another leader, a later report: the status remembers.
+    world.pass(60);
+    late();
+    world.settle().await;
+    assert!(world.api.take_notes().is_empty());
+    world.pass(400);
+    world.settle().await;
+    assert!(stale().is_null(), "it has ended");
+}

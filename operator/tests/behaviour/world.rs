@@ -24,7 +24,7 @@ use vibectl_operator::{
     keys, proxy_token,
     runtime::controller::Done,
 };
-use vibectl_proto::fleet::v1::{PartInForce, ReportResponse, TokenUsage};
+use vibectl_proto::fleet::v1::{LateCredential, PartInForce, ReportResponse, TokenUsage};
 
 use super::fake_api::FakeApi;
 
@@ -176,6 +176,18 @@ impl World {
 
     /// A pod reports this access revision, and so many calls of `alice`.
     pub(crate) fn report(&self, pod: &str, instance: &str, revision: &str, requests: u64) {
+        self.report_with(pod, instance, revision, requests, None);
+    }
+
+    /// The same, with the times of a credential that came late.
+    pub(crate) fn report_with(
+        &self,
+        pod: &str,
+        instance: &str,
+        revision: &str,
+        requests: u64,
+        late: Option<(i64, i64)>,
+    ) {
         let part = PartInForce { part: "access".into(), revision: revision.into(), rejected: String::new() };
         let used = TokenUsage {
             token_uid: uid("alice"),
@@ -183,6 +195,11 @@ impl World {
             input_tokens: 10 * requests,
             output_tokens: requests,
             last_used: self.now(),
+            late: late.map(|(issued_at, expires_at)| LateCredential {
+                issued_at,
+                expires_at,
+                last_used: self.now(),
+            }),
             ..TokenUsage::default()
         };
         let usage = if requests > 0 { vec![used] } else { Vec::new() };

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use vibectl_token::migration::MIGRATION;
+use vibectl_token::renewal::is_late;
 use vibectl_token::table::Identity;
 use vibectl_token::{Verified, standalone};
 
 use crate::caller::Caller;
+use crate::usage::Late;
 
 /// A caller, and the credential that it came with.
 #[derive(Clone, Debug)]
@@ -27,6 +30,27 @@ pub enum Credential {
     Foreign(Arc<Identity>, Option<i64>),
     /// A token of a server that runs alone.
     Alone(Arc<standalone::Verified>),
+}
+
+impl Credential {
+    /// Its times, where its end is near.
+    pub(super) fn late(&self, now: i64) -> Option<Late> {
+        let (issued_at, expires_at) = match self {
+            Self::Issued(verified) => (verified.claims.iat, verified.claims.exp),
+            Self::Alone(verified) => (verified.issued_at?, verified.expires_at),
+            Self::NotAsked | Self::Foreign(..) => return None,
+        };
+        is_late(issued_at, expires_at, now).then_some(Late { issued_at, expires_at, last_used: now })
+    }
+
+    /// Whether it is of a shared secret beside which there are keys: its time ends with the migration.
+    pub(super) fn is_former(&self, has_keys: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Foreign(identity, _) => identity.issuer == MIGRATION,
+            Self::Alone(verified) => verified.kid.is_none() && has_keys(),
+            Self::NotAsked | Self::Issued(_) => false,
+        }
+    }
 }
 
 impl Principal {

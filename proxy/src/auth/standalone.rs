@@ -106,6 +106,11 @@ impl Standalone {
         }
     }
 
+    /// Whether keys sign its tokens.
+    pub(super) fn has_keys(&self) -> bool {
+        matches!(self.proof, Proof::Keys { .. })
+    }
+
     /// The holder of the token. Its limits are those of the config.
     /// A token that is bound to a certificate is good on a connection with that certificate only.
     pub(super) fn principal(

@@ -11,6 +11,17 @@ pub fn renew_at(iat: i64, exp: i64, uid: &str) -> i64 {
     iat.saturating_add(two_thirds).saturating_sub(jitter(lifetime / 20, uid))
 }
 
+/// Whether it is late: five sixths of the life are over, half of what is left after the renewal, and whoever follows the
+/// renewal has had the time to.
+pub fn is_late(iat: i64, exp: i64, now: i64) -> bool {
+    let lifetime = exp.saturating_sub(iat).max(0);
+    let late = lifetime.saturating_sub(lifetime / 6).max(lifetime - lifetime / 3 + TIME_TO_FOLLOW);
+    now >= iat.saturating_add(late)
+}
+
+/// Seconds that a changed Secret takes to reach the pods that mount it, and their programs to read it.
+pub const TIME_TO_FOLLOW: i64 = 120;
+
 /// From 0 to `width`, the same for the same UID.
 fn jitter(width: i64, uid: &str) -> i64 {
     let spread = digest(&SHA256, uid.as_bytes())
@@ -41,9 +52,19 @@ mod tests {
         }
 
         #[test]
-        fn no_times_panic(iat in any::<i64>(), exp in any::<i64>()) {
+        fn no_times_panic(iat in any::<i64>(), exp in any::<i64>(), now in any::<i64>()) {
             renew_at(iat, exp, "uid");
+            is_late(iat, exp, now);
         }
+    }
+
+    #[test]
+    fn a_token_is_late_after_five_sixths_and_never_before_its_renewal_could_be_followed() {
+        let late_from = |lifetime: i64| (0..=lifetime).find(|now| is_late(0, lifetime, *now));
+
+        assert_eq!(late_from(3600), Some(3000));
+        assert_eq!(late_from(600), Some(520));
+        assert_eq!(late_from(60), None, "over before its renewal has reached everybody");
     }
 
     #[test]
