@@ -176,7 +176,9 @@ impl Poller {
             let reachable = view.unreachable.is_none() && view.report.is_some();
             let lags = view.lag.as_ref().is_none_or(Lag::refreshable);
             settled &= !lags && !view.pod.terminating;
-            if !lags || view.pod.terminating || !view.pod.ready {
+            // One that is not ready may be so for what it mounts: an ended certificate, a CA that does not issue. Without an
+            // address it mounts nothing yet.
+            if !lags || view.pod.terminating || view.pod.ip.is_none() {
                 continue;
             }
             let Some(value) = self.refreshes.next(&view.pod.uid, &revision, reachable, Instant::now()) else {

@@ -93,6 +93,22 @@ async fn a_pod_is_annotated_again_until_it_shows_the_revision_and_then_left_alon
 }
 
 #[tokio::test]
+async fn a_pod_that_is_not_ready_is_annotated_too_since_what_it_mounts_may_be_the_cause() {
+    fleet::install_provider();
+    let world = World::new();
+    world.pod_that_is("pod-1", "127.83.7.4", "False");
+    world.token("ai", "alice", json!({}));
+    world.serve().await;
+    serve(&world, Slow::default(), "127.83.7.4").await;
+    let stop = CancellationToken::new();
+    let poller = tokio::spawn(poller::run(world.context(), stop.clone()));
+
+    until("the second attempt", || annotation(&world).is_some_and(|value| value.ends_with(".2"))).await;
+    stop.cancel();
+    poller.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_change_is_acknowledged_within_a_fraction_of_a_second() {
     fleet::install_provider();
     let world = World::new();

@@ -86,6 +86,11 @@ impl World {
     }
 
     pub(crate) fn pod_at(&self, name: &str, address: &str) {
+        self.pod_that_is(name, address, "True");
+    }
+
+    /// One to which Services lead when `ready` is `True`.
+    pub(crate) fn pod_that_is(&self, name: &str, address: &str, ready: &str) {
         self.api.put(
             "api/v1/pods",
             json!({
@@ -94,7 +99,7 @@ impl World {
                     "name": name, "namespace": "ai", "uid": uid(name), "labels": {"vibectl.dev/proxy": "team"},
                 },
                 "status": {"phase": "Running", "podIP": address, "conditions": [
-                    {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                    {"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"},
                 ]},
             }),
         );

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use tokio::time::sleep;
-use vibectl_operator::api::llm_proxy::LlmProxy;
+use vibectl_operator::{api::llm_proxy::LlmProxy, fleet::pods};
 use vibectl_tests::command::{command, run};
 use vibectl_tests::world::{Caller, Credential, Follower, PATIENCE, World};
 
@@ -17,13 +17,13 @@ use crate::objects::{POD_PORT, echo_proxy, pod_address, token};
 
 const ROLLOVERS: usize = 20;
 
-struct OwnCa {
-    certificate: String,
+pub(crate) struct OwnCa {
+    pub(crate) certificate: String,
     key: String,
 }
 
 /// As `openssl req -x509` makes one.
-fn own_ca(number: usize, lifetime: Duration) -> Result<OwnCa> {
+pub(crate) fn own_ca(number: usize, lifetime: Duration) -> Result<OwnCa> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("company CA {number}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -35,7 +35,7 @@ fn own_ca(number: usize, lifetime: Duration) -> Result<OwnCa> {
     Ok(OwnCa { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }
 
-fn put(world: &World, ca: &OwnCa) -> Result<()> {
+pub(crate) fn put(world: &World, ca: &OwnCa) -> Result<()> {
     let manifest = serde_json::json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": {"name": "company-ca"},
         "stringData": {"tls.crt": ca.certificate, "tls.key": ca.key},
@@ -44,7 +44,7 @@ fn put(world: &World, ca: &OwnCa) -> Result<()> {
 }
 
 /// What is published.
-async fn bundle(world: &World) -> Result<String> {
+pub(crate) async fn bundle(world: &World) -> Result<String> {
     let map = world.api::<ConfigMap>().get("team-ca").await?;
     map.data.and_then(|mut data| data.remove("ca.crt")).context("no ca.crt")
 }
@@ -80,7 +80,7 @@ async fn until_published_alone(world: &World, follower: &Follower, certificate: 
 }
 
 /// The same PEM, whatever the line ends.
-fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<String>();
     words(one) == words(other)
 }
@@ -160,8 +160,12 @@ async fn l06_a_ca_that_has_ended_is_told_and_another_recovers() -> Result<()> {
     world.proxy_ready("team").await?;
     world.token_ready("alice").await?;
     let follower = Follower::of(&world, "alice").await?;
+    let pods = world.pods("team").await?;
+    let pod = pods.first().and_then(|pod| pod.metadata.name.as_deref()).context("no pod")?;
     let told = |proxy: &LlmProxy| reason(proxy) == "Expired";
     world.until("team", told).await?;
+    // By then no Service leads to the pod. It is refreshed all the same, not when the kubelet next happens to look.
+    world.until(pod, |pod: &Pod| !pods::serves(pod)).await?;
 
     let next = own_ca(2, Duration::from_secs(3600))?;
     put(&world, &next)?;
