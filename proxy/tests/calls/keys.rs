@@ -1,11 +1,12 @@
 //! The provider's key: where it goes, and what happens without it.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
+use vibectl_proto::llm_proxy::stream_chunk::ChunkType;
 use vibectl_server::{provider::sources::Sources, state::Active};
 
 use crate::{
-    fake_provider::{Fake, Script},
+    fake_provider::{Fake, Script, Step, delta},
     proxy::{Proxy, ask},
 };
 
@@ -51,8 +52,39 @@ async fn without_its_key_a_provider_is_off_until_the_key_is_there() {
     assert!(fake.requests().is_empty());
 
     fs::write(&key, "sk-provider").expect("written");
-    let healed = Active::new(proxy.shared.config(), &Sources::of_process());
-    proxy.shared.active.store(Arc::new(healed));
+    take_up(&proxy);
 
     assert_eq!(proxy.execute(ask("hello")).await.as_deref(), Ok("hi"));
+}
+
+#[tokio::test]
+async fn l08_after_a_new_key_the_next_call_uses_it_and_a_stream_of_the_old_one_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    fs::write(&key, "sk-old").expect("written");
+    let script = Script::events(&[&delta("one ")]).then(Step::Wait(Duration::from_millis(500)));
+    let rest = Script::stream(&["two"]).steps;
+    let fake = Fake::start(rest.into_iter().fold(script, Script::then)).await;
+    let proxy = Proxy::start(&config(&fake.base_url(), &key)).await;
+    let mut before = proxy.grpc().await.stream_execute(ask("hello")).await.expect("accepted").into_inner();
+    before.message().await.expect("no error").expect("the first chunk");
+
+    fs::write(&key, "sk-new").expect("written");
+    take_up(&proxy);
+
+    assert_eq!(proxy.stream(ask("hello")).await, ("one two".to_owned(), Ok("small".to_owned())));
+    let mut chunks = Vec::new();
+    while let Some(chunk) = before.message().await.expect("no error") {
+        chunks.extend(chunk.chunk_type);
+    }
+    assert!(matches!(&chunks[0], ChunkType::TextChunk(text) if text == "two"), "{chunks:?}");
+    assert!(chunks.iter().any(|chunk| matches!(chunk, ChunkType::Complete(_))), "{chunks:?}");
+    let keys: Vec<_> = fake.requests().iter().map(|(headers, _)| headers["authorization"].clone()).collect();
+    assert_eq!(keys, ["Bearer sk-old", "Bearer sk-new"]);
+}
+
+/// As the server does when files of its config have changed.
+fn take_up(proxy: &Proxy) {
+    let active = Active::new(proxy.shared.config(), &Sources::of_process());
+    proxy.shared.active.store(Arc::new(active));
 }
