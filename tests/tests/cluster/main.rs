@@ -20,3 +20,4 @@ mod real_client;
 mod renewal;
 mod revocation;
 mod rollover;
+mod rollover_held;
