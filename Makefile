@@ -68,11 +68,11 @@ check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check bans licenses sources
 
 # Debian packages that tests need beside those of the cluster: virtual environments for the released client and for sslyze, a
-# TLS scanner, a DNS server. Installed in one go when one is missing; none of them may start a daemon of its own.
-TEST_PACKAGES := python3-venv testssl.sh bind9
+# TLS scanner, a DNS server and its client. Installed in one go when one is missing; none of them may start a daemon of its own.
+TEST_PACKAGES := python3-venv testssl.sh bind9 bind9-dnsutils
 
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
-	@if ! { python3 -c 'import ensurepip, venv' && command -v testssl && test -x /usr/sbin/named; } > /dev/null 2>&1; then \
+	@if ! { python3 -c 'import ensurepip, venv' && command -v testssl && command -v nsupdate && test -x /usr/sbin/named; } > /dev/null 2>&1; then \
 		apt-get update -qq && \
 		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 $(TEST_PACKAGES) || \
 		{ echo 'run this as root: apt-get install python3 $(TEST_PACKAGES)' >&2; exit 1; }; fi

@@ -51,6 +51,16 @@ impl Bind {
         )
     }
 
+    /// A program for `acme.dns.exec`, as a person would write it for this server.
+    pub(crate) fn nsupdate_hook(&self) -> String {
+        format!(
+            "case $ACME_DNS_ACTION in present) change='add' ;; *) change='delete' ;; esac\n\
+             echo \"server 127.0.0.1 {}\nzone {ZONE}\n\
+             update $change $ACME_DNS_NAME. 60 TXT $ACME_DNS_VALUE\nsend\" | /usr/bin/nsupdate -y hmac-sha256:acme:{KEY}\n",
+            self.port
+        )
+    }
+
     /// The TXT records of a name, as their raw text; asked of the server itself.
     pub(crate) fn txt(&self, name: &str) -> Vec<String> {
         let script = "import socket,struct,sys\n\

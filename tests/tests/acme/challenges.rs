@@ -141,6 +141,24 @@ async fn dns_01_goes_through_a_program_of_your_own() {
 }
 
 #[tokio::test]
+async fn dns_01_by_a_program_of_your_own_gets_a_certificate_and_takes_back_its_record() {
+    let bind = Bind::start();
+    let pebble = Pebble::with(&Options { dns: Some(bind.port), ..Options::default() });
+    let mut setup = Setup { challenge: "dns-01", names: vec![ZONE], ..Setup::new(&pebble) };
+    let script = setup.home.path().join("hook.sh");
+    std::fs::write(&script, bind.nsupdate_hook()).expect("written");
+    let hook = format!("dns: {{exec: {{command: [/bin/sh, \"{}\"]}}}}", script.display());
+    setup.config = format!("acme:\n  ca_cert_file: {}\n  {hook}\n", pebble.ca_file());
+
+    let server = setup.start();
+    server.wait_until_ready();
+
+    assert_eq!(server.call(ZONE, &pebble.root().await).await.expect("an answer"), 200);
+    assert_eq!(pebble.orders(), 1);
+    wait_for("the record is gone", || bind.txt(&format!("_acme-challenge.{ZONE}")) == ["not ours"]);
+}
+
+#[tokio::test]
 async fn serve_picks_acme_when_the_config_says_so() {
     let pebble = Pebble::start();
     let mut setup = Setup::new(&pebble);
