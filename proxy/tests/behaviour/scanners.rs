@@ -79,10 +79,19 @@ const PRIVATE_CA: [&str; 2] = ["cert_revocation", "DNS_CAArecord"];
 
 #[test]
 fn b01_testssl_finds_nothing_but_what_a_private_ca_implies() {
+    judged_by_testssl("{hsts: {enabled: true}}");
+}
+
+#[test]
+fn b01_testssl_finds_no_more_with_1_2_allowed() {
+    judged_by_testssl("{min_version: '1.2', hsts: {enabled: true}}");
+}
+
+fn judged_by_testssl(tls: &str) {
     if left_out() {
         return;
     }
-    let server = server("{hsts: {enabled: true}}");
+    let server = server(tls);
     let findings = testssl(&server, &server.folder.path().join("findings.json"));
 
     let worth_a_word: Vec<_> = findings
