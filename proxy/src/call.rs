@@ -137,8 +137,9 @@ fn begin(
     if !caller.scopes.contains(Scope::Execute) {
         return Err(CallError::NotAllowed);
     }
-    let permit = shared.admit(caller, Demand { input_length: request.input_length, stream })?;
-    let settlement = Settlement::new(shared, caller, permit, started, request.input_length);
+    let (input_length, output_cap) = (request.input_length, request.prompt.output_cap());
+    let permit = shared.admit(caller, Demand { input_length, output_cap, stream })?;
+    let settlement = Settlement::new(shared, caller, permit, started, input_length);
     let active = shared.active.load();
     let route = active.router.route(caller, request.model.as_deref(), active.router.draw())?;
     let permitted = shared.limits_of(caller).request_timeout().unwrap_or(MAX_CALL).min(MAX_CALL);

@@ -99,6 +99,10 @@ impl CallError {
             Self::Limited(Refused { kind: LimitKind::Input, .. }) => {
                 (EXHAUSTED, 413, INVALID, Some("string_above_max_length"))
             }
+            // Trying again does not help: the call itself has to be another one.
+            Self::Limited(Refused { kind: LimitKind::CallTokens, .. }) => {
+                (EXHAUSTED, 413, INVALID, Some("tokens_above_limit"))
+            }
             Self::Limited(_) => (EXHAUSTED, 429, RATE_LIMIT, Some("rate_limit_exceeded")),
             Self::NoRoute(NoRoute::NoModel) => {
                 (Grpc::Message("NO_MODEL"), 400, INVALID, Some("model_required"))

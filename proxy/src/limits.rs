@@ -1,99 +1,37 @@
-//! Limits on calls, per replica: requests per minute, concurrency, input length. Deciding is pure maths in
+//! Limits on calls, per replica: requests and tokens per minute, concurrency, input length. Deciding is pure maths in
 //! [`rate`], [`effective`] and [`registry`]; this file has the types that the request path holds.
 //!
 //! One mutex guards all counters: a call must be checked against three scopes and then counted in all of them or in
 //! none, and the work under the lock is a few additions.
+//!
+//! **Tokens** are known only when a call has ended. Until then it holds a reservation: what its prompt is estimated to be,
+//! and the longest answer that it allows. So calls that run at once cannot take together what none could take alone. At the
+//! end the provider's own count takes the place of the reservation.
 
 pub mod effective;
+mod permit;
 pub mod rate;
+mod refused;
 pub mod registry;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::permit::Permit;
+pub use self::refused::{LimitKind, Refused, Scope};
 use crate::caller::Caller;
 use crate::limits::effective::Effective;
+use crate::limits::permit::Slot;
 use crate::limits::registry::Registry;
 
-/// What is limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitKind {
-    /// Requests per minute.
-    Rate,
-    /// Calls at the same time.
-    Concurrency,
-    /// Characters of the input.
-    Input,
-}
-
-impl LimitKind {
-    /// Value of the `limit-type` trailer and of the metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Rate => "rpm",
-            Self::Concurrency => "concurrency",
-            Self::Input => "input",
-        }
-    }
-}
-
-/// Whose limit it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The whole replica.
-    Total,
-    /// The consuming namespace.
-    Namespace,
-    /// The caller alone.
-    Caller,
-}
-
-/// A call that a limit refused. It was counted nowhere.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.message())]
-pub struct Refused {
-    /// What was exceeded.
-    pub kind: LimitKind,
-    /// Whose limit it was.
-    pub scope: Scope,
-    /// The limit.
-    pub maximum: u32,
-    /// Time after which a call of this caller is admitted; zero when that depends on calls that still run, or never helps.
-    pub retry_after: Duration,
-}
-
-impl Refused {
-    /// Value of the `retry-after-ms` trailer, rounded up.
-    pub fn retry_after_ms(&self) -> u64 {
-        u64::try_from(self.retry_after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
-    }
-
-    /// The first words are those of the original server.
-    fn message(&self) -> String {
-        let Self { kind, scope, maximum, .. } = self;
-        let whose = match scope {
-            Scope::Total => "this server",
-            Scope::Namespace => "your namespace",
-            Scope::Caller => "this token",
-        };
-        match kind {
-            LimitKind::Rate => {
-                format!("Rate limit (RPM) exceeded: {maximum} requests per minute for {whose}")
-            }
-            LimitKind::Concurrency => {
-                format!("Concurrent request limit exceeded: {maximum} at the same time for {whose}")
-            }
-            LimitKind::Input => format!("Input length limit exceeded: {maximum} characters for {whose}"),
-        }
-    }
-}
-
 /// What is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Demand {
     /// Characters of all fragments together.
     pub input_length: usize,
+    /// Tokens of the longest answer that is wanted; `None` when the request does not say.
+    pub output_cap: Option<u64>,
     /// True for a streamed answer.
     pub stream: bool,
 }
@@ -122,16 +60,16 @@ impl Limiter {
         now: Instant,
     ) -> Result<Permit, Refused> {
         registry::check_input(limits, demand.input_length)?;
-        let now = now.saturating_duration_since(self.origin);
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = registry.admit(limits, caller, now)?;
-        drop(registry);
-        let mut held = slots;
-        held.push(Slot::take(&self.calls));
-        if demand.stream {
-            held.push(Slot::take(&self.streams));
+        let places = self.lock().admit(limits, caller, demand, self.since_origin(now))?;
+        let stream = demand.stream.then(|| Slot::take(&self.streams));
+        Ok(Permit::new(places, Slot::take(&self.calls), stream))
+    }
+
+    /// Counts the tokens that the call took, in every scope that limits them.
+    pub fn settle(&self, permit: &Permit, caller: &Caller, tokens: u64, now: Instant) {
+        if permit.is_metered() && tokens > 0 {
+            self.lock().settle(permit, caller, tokens, self.since_origin(now));
         }
-        Ok(Permit { _held: held })
     }
 
     /// Calls that hold a permit now.
@@ -146,31 +84,15 @@ impl Limiter {
 
     /// Callers and namespaces that are remembered now.
     pub fn remembered(&self) -> usize {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner).remembered()
+        self.lock().remembered()
     }
-}
 
-/// The right to one upstream call. Dropping it frees the places that it holds.
-#[derive(Debug)]
-#[must_use = "the call is over for the limits as soon as the permit is dropped"]
-pub struct Permit {
-    _held: Vec<Slot>,
-}
-
-/// One place in a count of running calls.
-#[derive(Debug)]
-pub(crate) struct Slot(Arc<AtomicU32>);
-
-impl Slot {
-    fn take(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(Arc::clone(count))
+    fn lock(&self) -> std::sync::MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+    fn since_origin(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.origin)
     }
 }
 
@@ -180,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    const UNARY: Demand = Demand { input_length: 1, stream: false };
+    const UNARY: Demand = Demand { input_length: 1, output_cap: None, stream: false };
 
     fn caller_may(limits: Limits) -> Effective {
         Effective { caller: limits, ..Effective::default() }
@@ -291,11 +213,88 @@ mod tests {
         let length = |limit| Limits { max_input_length: Some(limit), ..Limits::default() };
         let limits = Effective { total: length(100), caller: length(10), ..Effective::default() };
 
-        let demand = Demand { input_length: 11, stream: false };
+        let demand = Demand { input_length: 11, ..UNARY };
         let refused = limiter.admit(&limits, &Caller::anonymous(), demand, start).expect_err("too long");
 
         assert_eq!((refused.kind, refused.scope, refused.maximum), (LimitKind::Input, Scope::Caller, 10));
         assert_eq!(refused.to_string(), "Input length limit exceeded: 10 characters for this token");
+    }
+
+    fn tpm(limit: u32) -> Effective {
+        caller_may(Limits { max_tokens_per_minute: Some(limit), ..Limits::default() })
+    }
+
+    /// A prompt of a hundred tokens and an answer of at most this many.
+    fn answer_of(tokens: u64) -> Demand {
+        Demand { input_length: 400, output_cap: Some(tokens), stream: false }
+    }
+
+    #[test]
+    fn calls_that_run_at_once_cannot_take_together_what_none_could_take_alone() {
+        let start = Instant::now();
+        let (limiter, caller, limits) = (Limiter::new(start), Caller::anonymous(), tpm(1_000));
+
+        let first = limiter.admit(&limits, &caller, answer_of(500), start).expect("600 of 1000");
+        let refused = limiter.admit(&limits, &caller, answer_of(500), start).expect_err("1200 of 1000");
+
+        assert_eq!((refused.kind, refused.retry_after), (LimitKind::Tokens, Duration::ZERO));
+        assert_eq!(refused.to_string(), "Token limit (TPM) exceeded: 1000 tokens per minute for this token");
+        drop(first);
+        assert!(limiter.admit(&limits, &caller, answer_of(500), start).is_ok(), "nothing was taken");
+    }
+
+    #[test]
+    fn what_a_call_took_counts_for_a_minute_and_what_it_did_not_take_is_given_back() {
+        let start = Instant::now();
+        let (limiter, caller, limits) = (Limiter::new(start), Caller::anonymous(), tpm(1_000));
+
+        let first = limiter.admit(&limits, &caller, answer_of(900), start).expect("1000 of 1000");
+        limiter.settle(&first, &caller, 300, start);
+        drop(first);
+
+        assert!(limiter.admit(&limits, &caller, answer_of(600), start).is_ok(), "300 + 700");
+        let refused = limiter.admit(&limits, &caller, answer_of(601), start).expect_err("300 + 701");
+        assert!(refused.retry_after > Duration::from_secs(59), "{:?}", refused.retry_after);
+        assert!(limiter.admit(&limits, &caller, answer_of(601), start + refused.retry_after).is_ok());
+    }
+
+    #[test]
+    fn a_call_that_took_more_than_it_reserved_holds_the_next_ones_back() {
+        let start = Instant::now();
+        let (limiter, caller, limits) = (Limiter::new(start), Caller::anonymous(), tpm(2_000));
+        let uncapped = Demand { output_cap: None, ..answer_of(0) };
+
+        let first = limiter.admit(&limits, &caller, uncapped, start).expect("100 + 1024");
+        limiter.settle(&first, &caller, 5_000, start);
+        drop(first);
+
+        assert!(limiter.admit(&limits, &caller, answer_of(1), start).is_err());
+        assert!(limiter.admit(&limits, &caller, answer_of(1), start + Duration::from_secs(61)).is_ok());
+    }
+
+    #[test]
+    fn a_call_that_may_take_more_than_the_limit_is_told_so_and_one_that_does_not_say_fits() {
+        let start = Instant::now();
+        let (limiter, caller, limits) = (Limiter::new(start), Caller::anonymous(), tpm(500));
+
+        let refused = limiter.admit(&limits, &caller, answer_of(401), start).expect_err("501 of 500");
+        let unsaid = Demand { output_cap: None, ..answer_of(0) };
+
+        assert_eq!((refused.kind, refused.retry_after_ms()), (LimitKind::CallTokens, 0));
+        assert!(refused.to_string().contains("max_tokens"), "{refused}");
+        assert!(limiter.admit(&limits, &caller, unsaid, start).is_ok());
+    }
+
+    #[test]
+    fn without_a_limit_on_tokens_none_are_remembered() {
+        let start = Instant::now();
+        let (limiter, caller) = (Limiter::new(start), Caller::anonymous());
+
+        let permit = limiter.admit(&caller_may(rpm(5)), &caller, UNARY, start).expect("the first");
+
+        assert!(!permit.is_metered());
+        limiter.settle(&permit, &caller, 1_000_000, start);
+        assert!(limiter.admit(&tpm(2_000), &caller, UNARY, start).is_ok());
     }
 
     #[test]

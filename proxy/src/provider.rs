@@ -136,6 +136,14 @@ pub enum ModelStream {
     OpenAi(Box<OpenAiStream>),
 }
 
+impl ModelRequest {
+    /// Tokens of the longest answer that is wanted, all choices together; `None` when the request does not say.
+    pub fn output_cap(&self) -> Option<u64> {
+        let choices = self.chat_body.as_ref().map_or(1, ChatBody::choices);
+        self.parameters.max_output_tokens.map(|cap| u64::from(cap) * u64::from(choices))
+    }
+}
+
 impl Usage {
     /// The tokens of a text of this many characters when nobody has counted them.
     pub fn estimate(chars: usize) -> u64 {

@@ -168,7 +168,9 @@ impl Shared {
     }
 
     /// Books the tokens of a call that ended, was cut or was cancelled. Once per admitted call.
-    pub fn settle(&self, caller: &Caller, usage: Usage) {
+    pub fn settle(&self, caller: &Caller, permit: &Permit, usage: Usage) {
+        let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+        self.limiter.settle(permit, caller, tokens, Instant::now());
         self.usage.settled(&caller.uid, usage);
         let clamp = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         self.metrics.tokens.with(["input"]).add(clamp(usage.input_tokens));

@@ -182,14 +182,14 @@ fn canonical_names(proxy: &LlmProxy) -> BTreeMap<String, String> {
 
 fn to_limits(limits: Option<&limits::Limits>) -> Limits {
     let Some(limits) = limits else { return Limits::default() };
-    let limits::Limits { requests_per_minute, concurrent_requests, max_input_length, request_timeout } =
-        limits;
-    let positive = |number: &Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    let positive = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     Limits {
-        max_requests_per_minute: positive(requests_per_minute),
-        max_concurrent_requests: positive(concurrent_requests),
-        max_input_length: positive(max_input_length),
-        request_timeout_seconds: request_timeout
+        max_requests_per_minute: positive(limits.requests_per_minute),
+        max_tokens_per_minute: positive(limits.tokens_per_minute),
+        max_concurrent_requests: positive(limits.concurrent_requests),
+        max_input_length: positive(limits.max_input_length),
+        request_timeout_seconds: limits
+            .request_timeout
             .map(|timeout| u32::try_from(timeout.as_secs_ceil()).unwrap_or(u32::MAX)),
     }
 }
@@ -198,6 +198,7 @@ fn to_limits(limits: Option<&limits::Limits>) -> Limits {
 fn cuts(asked: &Limits, given: &Limits) -> bool {
     let pairs = [
         (asked.max_requests_per_minute, given.max_requests_per_minute),
+        (asked.max_tokens_per_minute, given.max_tokens_per_minute),
         (asked.max_concurrent_requests, given.max_concurrent_requests),
         (asked.max_input_length, given.max_input_length),
         (asked.request_timeout_seconds, given.request_timeout_seconds),

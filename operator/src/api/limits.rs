@@ -1,4 +1,4 @@
-//! What callers may take: the same four limits for a whole proxy, for a consuming namespace and for a token.
+//! What callers may take: the same limits for a whole proxy, for a consuming namespace and for a token.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,11 @@ pub struct Limits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub requests_per_minute: Option<i32>,
+    /// Tokens of language models, of prompts and answers together, taken in any minute. A call takes at its start what it
+    /// may need (its own `max_tokens`, or 1024), and gives back at its end what it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_000_000_000))]
+    pub tokens_per_minute: Option<i32>,
     /// Calls being answered at the same time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]

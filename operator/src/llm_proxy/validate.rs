@@ -196,18 +196,16 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
 
 /// Limits in the terms of the config; what is out of range was refused by the schema and does not bind.
 pub fn config_limits(limits: Option<&limits::Limits>) -> Limits {
-    let Some(limits::Limits { requests_per_minute, concurrent_requests, max_input_length, request_timeout }) =
-        limits
-    else {
-        return Limits::default();
-    };
+    let Some(limits) = limits else { return Limits::default() };
     let number =
-        |value: &Option<i32>| value.and_then(|value| u32::try_from(value).ok()).map(|value| value.max(1));
+        |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok()).map(|value| value.max(1));
     Limits {
-        max_requests_per_minute: number(requests_per_minute),
-        max_concurrent_requests: number(concurrent_requests),
-        max_input_length: number(max_input_length),
-        request_timeout_seconds: request_timeout
+        max_requests_per_minute: number(limits.requests_per_minute),
+        max_tokens_per_minute: number(limits.tokens_per_minute),
+        max_concurrent_requests: number(limits.concurrent_requests),
+        max_input_length: number(limits.max_input_length),
+        request_timeout_seconds: limits
+            .request_timeout
             .map(|time| u32::try_from(time.as_secs_ceil()).unwrap_or(u32::MAX).max(1)),
     }
 }

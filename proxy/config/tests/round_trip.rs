@@ -93,16 +93,13 @@ fn positive() -> impl Strategy<Value = u32> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (option::of(positive()), option::of(positive()), option::of(positive()), option::of(positive())).prop_map(
-        |(max_requests_per_minute, max_concurrent_requests, max_input_length, request_timeout_seconds)| {
-            Limits {
-                max_requests_per_minute,
-                max_concurrent_requests,
-                max_input_length,
-                request_timeout_seconds,
-            }
-        },
-    )
+    collection::vec(option::of(positive()), 5).prop_map(|limits| Limits {
+        max_requests_per_minute: limits[0],
+        max_tokens_per_minute: limits[1],
+        max_concurrent_requests: limits[2],
+        max_input_length: limits[3],
+        request_timeout_seconds: limits[4],
+    })
 }
 
 prop_compose! {

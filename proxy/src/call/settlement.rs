@@ -10,7 +10,7 @@ use crate::{caller::Caller, limits::Permit, provider, state::Shared, usage::Usag
 pub(super) struct Settlement {
     shared: Arc<Shared>,
     caller: Arc<Caller>,
-    _permit: Permit,
+    permit: Permit,
     started: Instant,
     input_chars: usize,
     output_chars: usize,
@@ -38,7 +38,7 @@ impl Settlement {
         Self {
             shared: Arc::clone(shared),
             caller: Arc::clone(caller),
-            _permit: permit,
+            permit,
             started,
             input_chars,
             output_chars: 0,
@@ -126,6 +126,6 @@ impl Settlement {
 impl Drop for Settlement {
     fn drop(&mut self) {
         self.count(CANCELLED);
-        self.shared.settle(&self.caller, self.usage());
+        self.shared.settle(&self.caller, &self.permit, self.usage());
     }
 }

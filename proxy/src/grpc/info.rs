@@ -39,6 +39,8 @@ fn model_info(model: &Model) -> ModelInfo {
 fn server_limits(limits: &Limits) -> ServerLimits {
     let Limits {
         max_requests_per_minute,
+        // The contract has no field for it.
+        max_tokens_per_minute: _,
         max_concurrent_requests,
         max_input_length,
         request_timeout_seconds,

@@ -2,7 +2,7 @@
 //!
 //! Three scopes limit a call: the whole replica, the consuming namespace, the caller. The caller's scope is the server's
 //! default for every caller, replaced field by field by the entry for its subject (both from the config), and narrowed by
-//! what its own row of the access table says. Rates and concurrency are counted per scope, each against its own limit;
+//! what its own row of the access table says. Rates, tokens and concurrency are counted per scope, each against its own limit;
 //! input length and time have no counters, so the smallest of all scopes is the limit.
 
 use std::time::Duration;
@@ -57,6 +57,7 @@ impl Effective {
 fn overlay(default: &Limits, own: &Limits) -> Limits {
     Limits {
         max_requests_per_minute: own.max_requests_per_minute.or(default.max_requests_per_minute),
+        max_tokens_per_minute: own.max_tokens_per_minute.or(default.max_tokens_per_minute),
         max_concurrent_requests: own.max_concurrent_requests.or(default.max_concurrent_requests),
         max_input_length: own.max_input_length.or(default.max_input_length),
         request_timeout_seconds: own.request_timeout_seconds.or(default.request_timeout_seconds),

@@ -1,6 +1,6 @@
-//! Requests in the last minute: an exact sliding window with bounded memory. Pure; the clock is passed in.
+//! What was taken in the last minute, requests or tokens: an exact sliding window with bounded memory. Pure; the clock is passed in.
 //!
-//! Admissions are counted in slots of 100 ms and a slot is forgotten a minute after its **end**. So no interval of a
+//! Amounts are counted in slots of 100 ms and a slot is forgotten a minute after its **end**. So no interval of a
 //! minute ever holds more than the limit (a fixed window would let through twice as much across its edge), at most 601
 //! slots exist whatever the limit is, and the waiting time told to a refused caller is exact: at that moment a call is
 //! admitted, unless somebody else took the place.
@@ -13,37 +13,35 @@ pub const WINDOW: Duration = Duration::from_mins(1);
 const SLOT_MILLIS: u128 = 100;
 const WINDOW_SLOTS: u32 = 600;
 
-/// Admissions of one scope in the last minute. Times are monotonic, from an origin of the owner's choice.
+/// What one scope took in the last minute. Times are monotonic, from an origin of the owner's choice.
 #[derive(Debug, Default)]
 pub struct Window {
     slots: VecDeque<Slot>,
-    admitted: u64,
+    taken: u64,
 }
 
 #[derive(Debug)]
 struct Slot {
     index: u32,
-    count: u32,
+    amount: u64,
 }
 
 impl Window {
-    /// Tells whether one more request fits; if not, how long until it does. A limit of 0 admits nothing, ever.
-    pub fn check(&mut self, limit: u32, now: Duration) -> Result<(), Duration> {
+    /// Tells whether this amount more fits; if not, how long until it does. More than the limit never fits.
+    pub fn check(&mut self, limit: u64, amount: u64, now: Duration) -> Result<(), Duration> {
         self.forget(now);
-        if self.admitted < u64::from(limit) {
-            return Ok(());
-        }
-        Err(self.wait(limit, now))
+        let Some(room) = limit.checked_sub(amount) else { return Err(WINDOW) };
+        if self.taken <= room { Ok(()) } else { Err(self.wait(room, now)) }
     }
 
-    /// Counts one request.
-    pub fn take(&mut self, now: Duration) {
+    /// Counts an amount, whether it fits or not.
+    pub fn take(&mut self, amount: u64, now: Duration) {
         let index = slot_of(now);
-        self.admitted += 1;
+        self.taken = self.taken.saturating_add(amount);
         match self.slots.back_mut() {
             // `>=`: a clock reading taken before another thread's may arrive after it.
-            Some(last) if last.index >= index => last.count = last.count.saturating_add(1),
-            _ => self.slots.push_back(Slot { index, count: 1 }),
+            Some(last) if last.index >= index => last.amount = last.amount.saturating_add(amount),
+            _ => self.slots.push_back(Slot { index, amount }),
         }
     }
 
@@ -58,17 +56,17 @@ impl Window {
         while let Some(oldest) = self.slots.front()
             && forgotten_at(oldest.index) <= current
         {
-            self.admitted -= u64::from(oldest.count);
+            self.taken = self.taken.saturating_sub(oldest.amount);
             self.slots.pop_front();
         }
     }
 
     /// Time until enough of the oldest slots are forgotten.
-    fn wait(&self, limit: u32, now: Duration) -> Duration {
-        let mut left = self.admitted;
+    fn wait(&self, room: u64, now: Duration) -> Duration {
+        let mut left = self.taken;
         for slot in &self.slots {
-            left -= u64::from(slot.count);
-            if left < u64::from(limit) {
+            left = left.saturating_sub(slot.amount);
+            if left <= room {
                 return start_of(forgotten_at(slot.index)).saturating_sub(now);
             }
         }
@@ -76,7 +74,7 @@ impl Window {
     }
 }
 
-/// First slot in which the admissions of this one no longer count.
+/// First slot in which the amount of this one no longer counts.
 fn forgotten_at(index: u32) -> u32 {
     index.saturating_add(WINDOW_SLOTS + 1)
 }
@@ -101,25 +99,25 @@ mod tests {
     fn a_limit_of_zero_admits_nothing() {
         let mut window = Window::default();
 
-        assert_eq!(window.check(0, Duration::ZERO), Err(WINDOW));
+        assert_eq!(window.check(0, 1, Duration::ZERO), Err(WINDOW));
     }
 
     #[test]
     fn twice_the_limit_does_not_fit_across_a_minute_boundary() {
         let mut window = Window::default();
-        (0..10).for_each(|_| window.take(Duration::from_millis(59_900)));
+        (0..10).for_each(|_| window.take(1, Duration::from_millis(59_900)));
 
-        assert!(window.check(10, Duration::from_millis(60_100)).is_err());
+        assert!(window.check(10, 1, Duration::from_millis(60_100)).is_err());
     }
 
     #[test]
     fn lowering_the_limit_applies_to_what_was_already_used() {
         let mut window = Window::default();
         for second in 0..5 {
-            window.take(Duration::from_secs(second));
+            window.take(1, Duration::from_secs(second));
         }
 
-        let wait = window.check(2, Duration::from_secs(5)).expect_err("five used, two allowed");
+        let wait = window.check(2, 1, Duration::from_secs(5)).expect_err("five used, two allowed");
 
         assert_eq!(wait, Duration::from_millis(63_100 - 5_000), "four of the five must be forgotten");
     }
@@ -129,12 +127,25 @@ mod tests {
         let mut window = Window::default();
         for millisecond in 0..200_000 {
             let now = Duration::from_millis(millisecond);
-            if window.check(u32::MAX, now).is_ok() {
-                window.take(now);
+            if window.check(u64::MAX, 1, now).is_ok() {
+                window.take(1, now);
             }
         }
 
         assert!(window.slots.len() <= 601, "{} slots", window.slots.len());
+    }
+
+    #[test]
+    fn amounts_are_forgotten_one_after_the_other_until_there_is_room() {
+        let mut window = Window::default();
+        window.take(600, Duration::ZERO);
+        window.take(300, Duration::from_secs(10));
+        let now = Duration::from_secs(20);
+
+        assert_eq!(window.check(1_000, 100, now), Ok(()));
+        assert_eq!(window.check(1_000, 101, now), Err(Duration::from_millis(60_100 - 20_000)));
+        assert_eq!(window.check(1_000, 701, now), Err(Duration::from_millis(70_100 - 20_000)));
+        assert_eq!(window.check(1_000, 1_001, now), Err(WINDOW), "never");
     }
 
     /// Remembers the time of every admission, as anybody would write it first.
@@ -158,10 +169,10 @@ mod tests {
 
             for step in steps {
                 now += Duration::from_millis(step);
-                let admitted = window.check(limit, now).is_ok();
+                let admitted = window.check(limit.into(), 1, now).is_ok();
                 prop_assert_eq!(admitted, naive.check(limit, now), "at {:?}", now);
                 if admitted {
-                    window.take(now);
+                    window.take(1, now);
                     naive.admissions.push(now);
                 }
             }
@@ -173,8 +184,8 @@ mod tests {
 
             for step in steps {
                 now += Duration::from_millis(step);
-                if window.check(limit, now).is_ok() {
-                    window.take(now);
+                if window.check(limit.into(), 1, now).is_ok() {
+                    window.take(1, now);
                     admitted.push(now);
                 }
             }
@@ -191,14 +202,14 @@ mod tests {
 
             for step in steps {
                 now += Duration::from_millis(step);
-                match window.check(limit, now) {
-                    Ok(()) => window.take(now),
+                match window.check(limit.into(), 1, now) {
+                    Ok(()) => window.take(1, now),
                     Err(wait) => {
                         prop_assert!(wait > Duration::ZERO);
-                        prop_assert!(window.check(limit, now + wait.saturating_sub(MILLISECOND)).is_err(), "admitted before the time told");
-                        prop_assert!(window.check(limit, now + wait).is_ok(), "refused after the time told");
+                        prop_assert!(window.check(limit.into(), 1, now + wait.saturating_sub(MILLISECOND)).is_err(), "admitted before the time told");
+                        prop_assert!(window.check(limit.into(), 1, now + wait).is_ok(), "refused after the time told");
                         now += wait;
-                        window.take(now);
+                        window.take(1, now);
                     }
                 }
             }

@@ -1,18 +1,23 @@
 //! Counters of every scope, and the decision over all of them at once. Pure; the clock is passed in.
 //!
-//! Memory is bounded by the callers of the last two minutes: an entry with no running call and an empty window is dropped.
+//! Memory is bounded by the callers of the last two minutes: an entry with no running call and empty windows is dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use vibectl_token::Limits;
 
 use crate::caller::Caller;
 use crate::limits::effective::Effective;
+use crate::limits::permit::{Permit, Place, Reserved, Slot};
 use crate::limits::rate::{WINDOW, Window};
-use crate::limits::{LimitKind, Refused, Scope, Slot};
+use crate::limits::{Demand, LimitKind, Refused, Scope};
+use crate::provider::Usage;
+
+/// Tokens that the answer to a call is taken to have that does not say how long it may be.
+const UNSAID_OUTPUT: u64 = 1024;
 
 /// All counters.
 #[derive(Debug, Default)]
@@ -25,33 +30,60 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Counters {
-    window: Window,
+    requests: Window,
+    tokens: Window,
+    reserved: Arc<AtomicU64>,
     running: Arc<AtomicU32>,
+}
+
+/// One scope that a call has to fit into.
+struct Bound<'a> {
+    scope: Scope,
+    limits: &'a Limits,
+    counters: &'a mut Counters,
 }
 
 impl Registry {
     /// Counts the call in all scopes of the caller, or in none.
-    pub(crate) fn admit(
+    pub(super) fn admit(
         &mut self,
         limits: &Effective,
         caller: &Caller,
+        demand: Demand,
         now: Duration,
-    ) -> Result<Vec<Slot>, Refused> {
+    ) -> Result<Vec<Place>, Refused> {
         self.sweep(now);
-        let mut scopes = vec![(Scope::Total, &limits.total, &mut self.total)];
+        let mut bounds = Vec::with_capacity(3);
+        bounds.push(Bound { scope: Scope::Total, limits: &limits.total, counters: &mut self.total });
         if let Some(namespace) = &caller.namespace {
             let counters = entry(&mut self.namespaces, namespace);
-            scopes.push((Scope::Namespace, &limits.namespace, counters));
+            bounds.push(Bound { scope: Scope::Namespace, limits: &limits.namespace, counters });
         }
-        scopes.push((Scope::Caller, &limits.caller, entry(&mut self.callers, &caller.uid)));
+        let counters = entry(&mut self.callers, &caller.uid);
+        bounds.push(Bound { scope: Scope::Caller, limits: &limits.caller, counters });
 
-        check_rate(&mut scopes, now)?;
-        check_concurrency(&scopes)?;
-        Ok(scopes.into_iter().map(|(_, limits, counters)| counters.take(limits, now)).collect())
+        let full =
+            bounds.iter_mut().flat_map(|bound| [bound.check_rate(now), bound.check_tokens(demand, now)]);
+        last_to_open(full.filter_map(Result::err))?;
+        bounds.iter().try_for_each(Bound::check_concurrency)?;
+        Ok(bounds.into_iter().map(|bound| bound.take(demand, now)).collect())
+    }
+
+    /// Counts tokens in the scopes that limit them.
+    pub(super) fn settle(&mut self, permit: &Permit, caller: &Caller, tokens: u64, now: Duration) {
+        for place in permit.places.iter().filter(|place| place.reserved.is_some()) {
+            let counters = match (place.scope, &caller.namespace) {
+                (Scope::Total, _) => &mut self.total,
+                (Scope::Namespace, Some(namespace)) => entry(&mut self.namespaces, namespace),
+                (Scope::Namespace, None) => continue,
+                (Scope::Caller, _) => entry(&mut self.callers, &caller.uid),
+            };
+            counters.tokens.take(tokens, now);
+        }
     }
 
     /// Callers and namespaces that have an entry.
-    pub(crate) fn remembered(&self) -> usize {
+    pub(super) fn remembered(&self) -> usize {
         self.namespaces.len() + self.callers.len()
     }
 
@@ -67,20 +99,74 @@ impl Registry {
 }
 
 impl Counters {
-    fn take(&mut self, limits: &Limits, now: Duration) -> Slot {
-        if limits.max_requests_per_minute.is_some() {
-            self.window.take(now);
-        }
-        Slot::take(&self.running)
-    }
-
     fn is_idle(&mut self, now: Duration) -> bool {
-        self.running.load(Relaxed) == 0 && self.window.is_idle(now)
+        self.running.load(Relaxed) == 0 && self.requests.is_idle(now) && self.tokens.is_idle(now)
     }
 }
 
+impl Bound<'_> {
+    fn check_rate(&mut self, now: Duration) -> Result<(), Refused> {
+        let Some(maximum) = self.limits.max_requests_per_minute else { return Ok(()) };
+        let checked = self.counters.requests.check(maximum.into(), 1, now);
+        checked.map_err(|wait| self.refused(LimitKind::Rate, maximum, wait))
+    }
+
+    fn check_tokens(&mut self, demand: Demand, now: Duration) -> Result<(), Refused> {
+        let Some(maximum) = self.limits.max_tokens_per_minute else { return Ok(()) };
+        let (limit, wanted) = (u64::from(maximum), reservation(demand, maximum));
+        if wanted > limit {
+            return Err(self.refused(LimitKind::CallTokens, maximum, Duration::ZERO));
+        }
+        let left = limit.saturating_sub(self.counters.reserved.load(Relaxed));
+        if wanted > left {
+            // It depends on calls that still run.
+            return Err(self.refused(LimitKind::Tokens, maximum, Duration::ZERO));
+        }
+        let checked = self.counters.tokens.check(left, wanted, now);
+        checked.map_err(|wait| self.refused(LimitKind::Tokens, maximum, wait))
+    }
+
+    fn check_concurrency(&self) -> Result<(), Refused> {
+        match self.limits.max_concurrent_requests {
+            Some(maximum) if self.counters.running.load(Relaxed) >= maximum => {
+                Err(self.refused(LimitKind::Concurrency, maximum, Duration::ZERO))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self, kind: LimitKind, maximum: u32, retry_after: Duration) -> Refused {
+        Refused { kind, scope: self.scope, maximum, retry_after }
+    }
+
+    fn take(self, demand: Demand, now: Duration) -> Place {
+        let Self { scope, limits, counters } = self;
+        if limits.max_requests_per_minute.is_some() {
+            counters.requests.take(1, now);
+        }
+        let reserved = limits
+            .max_tokens_per_minute
+            .map(|maximum| Reserved::take(&counters.reserved, reservation(demand, maximum)));
+        Place { scope, reserved, _running: Slot::take(&counters.running) }
+    }
+}
+
+/// Tokens that a call holds while it runs. One that does not say how long its answer may be holds no more than there is.
+fn reservation(demand: Demand, limit: u32) -> u64 {
+    let prompt = Usage::estimate(demand.input_length);
+    let unsaid = || UNSAID_OUTPUT.min(u64::from(limit).saturating_sub(prompt));
+    prompt.saturating_add(demand.output_cap.unwrap_or_else(unsaid))
+}
+
+/// Of all full scopes, the one that opens last is told: after that time every scope admits. One of which no time is known
+/// comes before all others.
+fn last_to_open(refused: impl Iterator<Item = Refused>) -> Result<(), Refused> {
+    let order = |refused: &Refused| (refused.retry_after.is_zero(), refused.retry_after);
+    refused.max_by_key(order).map_or(Ok(()), Err)
+}
+
 /// Refuses an input that is longer than any scope allows.
-pub(crate) fn check_input(limits: &Effective, length: usize) -> Result<(), Refused> {
+pub(super) fn check_input(limits: &Effective, length: usize) -> Result<(), Refused> {
     let scopes = [
         (Scope::Total, &limits.total),
         (Scope::Namespace, &limits.namespace),
@@ -96,32 +182,6 @@ pub(crate) fn check_input(limits: &Effective, length: usize) -> Result<(), Refus
         }
         _ => Ok(()),
     }
-}
-
-/// Of all full scopes, the one that opens last is told: after that time every scope admits.
-fn check_rate(scopes: &mut [(Scope, &Limits, &mut Counters)], now: Duration) -> Result<(), Refused> {
-    let mut refused: Option<Refused> = None;
-    for (scope, limits, counters) in scopes {
-        let Some(maximum) = limits.max_requests_per_minute else { continue };
-        if let Err(retry_after) = counters.window.check(maximum, now)
-            && refused.as_ref().is_none_or(|known| known.retry_after < retry_after)
-        {
-            refused = Some(Refused { kind: LimitKind::Rate, scope: *scope, maximum, retry_after });
-        }
-    }
-    refused.map_or(Ok(()), Err)
-}
-
-fn check_concurrency(scopes: &[(Scope, &Limits, &mut Counters)]) -> Result<(), Refused> {
-    for (scope, limits, counters) in scopes {
-        if let Some(maximum) = limits.max_concurrent_requests
-            && counters.running.load(Relaxed) >= maximum
-        {
-            let kind = LimitKind::Concurrency;
-            return Err(Refused { kind, scope: *scope, maximum, retry_after: Duration::ZERO });
-        }
-    }
-    Ok(())
 }
 
 fn entry<'a>(counters: &'a mut HashMap<String, Counters>, key: &str) -> &'a mut Counters {

@@ -14,4 +14,5 @@ mod proxy;
 mod revoked;
 mod scopes;
 mod structured;
+mod token_limits;
 mod upstream;

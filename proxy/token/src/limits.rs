@@ -9,6 +9,9 @@ pub struct Limits {
     /// Calls that may start within a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_requests_per_minute: Option<u32>,
+    /// Tokens of language models, of prompts and answers together, that may be taken within a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens_per_minute: Option<u32>,
     /// Calls that may run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent_requests: Option<u32>,
@@ -30,6 +33,7 @@ impl Limits {
     pub fn smallest(&self, other: &Self) -> Self {
         Self {
             max_requests_per_minute: tighter(self.max_requests_per_minute, other.max_requests_per_minute),
+            max_tokens_per_minute: tighter(self.max_tokens_per_minute, other.max_tokens_per_minute),
             max_concurrent_requests: tighter(self.max_concurrent_requests, other.max_concurrent_requests),
             max_input_length: tighter(self.max_input_length, other.max_input_length),
             request_timeout_seconds: tighter(self.request_timeout_seconds, other.request_timeout_seconds),
@@ -64,7 +68,7 @@ mod tests {
             max_requests_per_minute: Some(60),
             max_concurrent_requests: Some(4),
             max_input_length: Some(10),
-            request_timeout_seconds: None,
+            ..Limits::default()
         };
         assert_eq!(both, expected);
         assert_eq!(token.smallest(&proxy), expected);

@@ -40,8 +40,10 @@ fn decode_all(shards: &[Vec<u8>; SHARDS]) -> Vec<Row> {
 
 fn arbitrary_limits() -> impl Strategy<Value = Limits> {
     let limit = || prop::option::of(any::<u32>());
-    (limit(), limit(), limit(), limit()).prop_map(|(rate, concurrent, length, timeout)| Limits {
+    let five = (limit(), limit(), limit(), limit(), limit());
+    five.prop_map(|(rate, tokens, concurrent, length, timeout)| Limits {
         max_requests_per_minute: rate,
+        max_tokens_per_minute: tokens,
         max_concurrent_requests: concurrent,
         max_input_length: length,
         request_timeout_seconds: timeout,

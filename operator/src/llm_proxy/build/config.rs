@@ -70,6 +70,7 @@ fn share(limits: &Limits, replicas: u16) -> Limits {
     let divided = |limit: Option<u32>| limit.map(|limit| limit.div_ceil(replicas));
     Limits {
         max_requests_per_minute: divided(limits.max_requests_per_minute),
+        max_tokens_per_minute: divided(limits.max_tokens_per_minute),
         max_concurrent_requests: divided(limits.max_concurrent_requests),
         max_input_length: limits.max_input_length,
         request_timeout_seconds: limits.request_timeout_seconds,
@@ -107,6 +108,7 @@ mod tests {
     fn replicas_share_counts_but_not_what_holds_for_one_call() {
         let limits = Limits {
             max_requests_per_minute: Some(100),
+            max_tokens_per_minute: Some(1000),
             max_concurrent_requests: Some(1),
             max_input_length: Some(9),
             request_timeout_seconds: Some(60),
@@ -115,7 +117,7 @@ mod tests {
         let shared = share(&limits, 3);
 
         assert_eq!(shared.max_requests_per_minute, Some(34));
-        assert_eq!(shared.max_concurrent_requests, Some(1));
+        assert_eq!((shared.max_tokens_per_minute, shared.max_concurrent_requests), (Some(334), Some(1)));
         assert_eq!((shared.max_input_length, shared.request_timeout_seconds), (Some(9), Some(60)));
         assert_eq!(share(&limits, 0), limits);
     }

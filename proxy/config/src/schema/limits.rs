@@ -1,4 +1,4 @@
-//! Limits of callers: four numbers, each absent for "no limit".
+//! Limits of callers: a few numbers, each absent for "no limit".
 
 use std::collections::BTreeMap;
 
@@ -41,6 +41,7 @@ fn decode_limits(cursor: &Cursor<'_>) -> Limits {
     let mut limit = |key| section.read(key, |cursor| cursor.integer(1..=u32::MAX));
     let limits = Limits {
         max_requests_per_minute: limit("max_requests_per_minute"),
+        max_tokens_per_minute: limit("max_tokens_per_minute"),
         max_concurrent_requests: limit("max_concurrent_requests"),
         max_input_length: limit("max_input_length"),
         request_timeout_seconds: limit("request_timeout_seconds"),

@@ -47,6 +47,7 @@ pub struct ChatBody {
     /// Top-level fields in their order, each value as it was written.
     fields: Vec<(String, Bytes)>,
     wants_usage: bool,
+    choices: u32,
     beyond_text: Option<Cow<'static, str>>,
 }
 
@@ -64,8 +65,9 @@ impl ChatBody {
             read.get("messages")?.ok_or_else(|| BadBody::new(Some("messages"), "messages is missing"))?;
         let options: Option<StreamOptions> = read.get("stream_options")?;
         let mut input_length = field("tools").map_or(0, |tools| tools.get().len());
+        let choices = read.get("n")?.unwrap_or(1);
         let mut beyond_text: Option<Cow<'static, str>> =
-            read.get::<u32>("n")?.filter(|n| *n != 1).map(|_| "more than one choice".into());
+            (choices != 1).then(|| "more than one choice".into());
         let schema = read.schema()?.transpose().unwrap_or_else(|invalid| {
             beyond_text.get_or_insert(format!("a schema that is not valid: {invalid}").into());
             None
@@ -83,6 +85,7 @@ impl ChatBody {
                 .map(|(key, value)| (key.clone(), body.slice_ref(value.get().as_bytes())))
                 .collect(),
             wants_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
+            choices,
             beyond_text,
         };
         Ok(ChatRequest {
@@ -101,6 +104,11 @@ impl ChatBody {
     /// Whether the caller of a stream asked for the event with the usage.
     pub fn wants_usage(&self) -> bool {
         self.wants_usage
+    }
+
+    /// How many answers are wanted.
+    pub fn choices(&self) -> u32 {
+        self.choices
     }
 
     /// What this request asks for that cannot be said with text messages.
