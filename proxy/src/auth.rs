@@ -4,6 +4,7 @@
 
 mod ahead;
 mod bearer;
+mod cause;
 mod foreign;
 mod migration;
 mod named;
@@ -19,19 +20,16 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use tokio::sync::watch;
-use tonic::Code;
-
 use vibectl_config::{Access, Config, Jwt, JwtMigration};
 use vibectl_proto::fleet::v1::RefuseRequest;
-use vibectl_token::Rejection;
 use vibectl_token::standalone::Secret;
 
 use crate::auth::ahead::Ahead;
 use crate::auth::bearer::API_KEY;
-use crate::auth::foreign::Refresh;
+use crate::auth::cause::{Cause, Denied};
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::secret::NoSecret;
 use crate::auth::standalone::{Former, Standalone};
@@ -40,20 +38,8 @@ use crate::listener::tls::ClientCertificate;
 use crate::metrics::family::Family;
 use crate::parts::Files;
 use crate::service::access_log::Entry;
-use crate::service::reply::{Protocol, Refusal};
+use crate::service::reply::Protocol;
 use crate::state::{Shared, unix_now};
-
-const UNAUTHENTICATED: Refusal = Refusal {
-    code: Code::Unauthenticated,
-    status: StatusCode::UNAUTHORIZED,
-    message: "a valid JWT is required, as Bearer in the authorization header",
-};
-/// Our own trouble, which no other credential would help against.
-const UNAVAILABLE: Refusal = Refusal {
-    code: Code::Unavailable,
-    status: StatusCode::SERVICE_UNAVAILABLE,
-    message: "the server cannot check credentials at the moment",
-};
 
 /// How callers are known. Until told otherwise nobody is let in.
 #[derive(Debug)]
@@ -76,29 +62,6 @@ enum Mode {
     Table(AccessState),
 }
 
-/// Why a request was not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// No credential was sent.
-    Missing,
-    /// A credential that is not exactly `Bearer TOKEN`.
-    NotBearer,
-    /// Two credentials that differ.
-    Conflict,
-    /// The token is not good.
-    Token(Rejection),
-    /// The token is good and its `ProxyToken` is not there (any more), is suspended, or its row is unreadable.
-    NoRow,
-    /// The token is good, but issued before what its row accepts.
-    Revoked,
-    /// The token is good on a connection with another client certificate.
-    NotBound,
-    /// The token is good, and of a shared secret that nothing is accepted of any longer.
-    MigrationEnded,
-    /// There are no keys, or no rows, to judge by.
-    Unavailable,
-}
-
 /// What would become of a call with a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
@@ -108,15 +71,6 @@ pub enum Judgement {
     NotAsked,
     /// It would be refused, for this reason.
     Refused(String),
-}
-
-/// A refusal, and whose credential it was where that is proven.
-#[derive(Debug)]
-struct Denied {
-    cause: Cause,
-    subject: Option<String>,
-    /// What may be waited for before asking once more.
-    refresh: Option<Refresh>,
 }
 
 /// What a request shows of its caller.
@@ -357,75 +311,5 @@ fn note_end(shared: &Shared, principal: &Principal, now: i64) {
     }
     if credential.is_former(|| shared.auth.has_keys()) {
         shared.metrics.to_replace.with(["shared_secret"]).add(1);
-    }
-}
-
-impl Denied {
-    /// A proven subject that is refused is for a person to know; strangers are many and say nothing.
-    fn record(&self, entry: &Entry) {
-        let cause = self.cause.label();
-        if let Some(subject) = &self.subject {
-            entry.subject(subject);
-            tracing::info!(subject, cause, "credential refused");
-        } else {
-            tracing::debug!(cause, "credential refused");
-        }
-    }
-}
-
-impl From<Cause> for Denied {
-    fn from(cause: Cause) -> Self {
-        Self { cause, subject: None, refresh: None }
-    }
-}
-
-impl From<Rejection> for Denied {
-    fn from(rejection: Rejection) -> Self {
-        Cause::Token(rejection).into()
-    }
-}
-
-impl Cause {
-    /// The value of the metric's label.
-    fn label(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::NotBearer => "not_bearer",
-            Self::Conflict => "conflict",
-            Self::Token(rejection) => rejection.label(),
-            Self::NoRow => "no_row",
-            Self::Revoked => "revoked",
-            Self::NotBound => "not_bound",
-            Self::MigrationEnded => "migration_ended",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    /// For the owner of the server.
-    fn explanation(self) -> String {
-        match self {
-            Self::Token(rejection) => rejection.to_string(),
-            Self::Missing | Self::NotBearer | Self::Conflict => "it is no credential".to_owned(),
-            Self::NoRow => "the access table has no row for it".to_owned(),
-            Self::Revoked => "it is revoked, or its key is".to_owned(),
-            Self::NotBound => {
-                "it is bound to another client certificate than the one that is shown".to_owned()
-            }
-            Self::MigrationEnded => {
-                "the time in which tokens of the shared secret were accepted is over".to_owned()
-            }
-            Self::Unavailable => "the server has no keys, or no table, to judge it by".to_owned(),
-        }
-    }
-
-    fn answer(self, protocol: Protocol) -> Response {
-        if self == Self::Unavailable {
-            return UNAVAILABLE.answer(protocol);
-        }
-        let mut response = UNAUTHENTICATED.answer(protocol);
-        if protocol == Protocol::Http {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        response
     }
 }

@@ -7,7 +7,7 @@
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::auth::Cause;
+use crate::auth::cause::Cause;
 use crate::service::reply::Protocol;
 
 /// Where clients of the Anthropic API put their key.

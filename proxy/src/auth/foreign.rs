@@ -13,7 +13,7 @@ use vibectl_token::foreign::{
 pub(super) use self::source::Refresh;
 use self::source::Source;
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
-use crate::auth::{Cause, Denied};
+use crate::auth::cause::{Cause, Denied};
 use crate::cli::outcome::chain;
 use crate::metrics::family::Family;
 use crate::provider::address::AddressRule;

@@ -8,7 +8,7 @@ use vibectl_token::migration::{MIGRATION, Migration};
 use vibectl_token::standalone::{Secret, Verified, verify};
 
 use crate::auth::table::Accepted;
-use crate::auth::{Cause, Denied};
+use crate::auth::cause::{Cause, Denied};
 use crate::cli::outcome::chain;
 use crate::parts::Files;
 

@@ -18,7 +18,7 @@ use crate::auth::migration::Migrating;
 use crate::auth::named::Named;
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
-use crate::auth::{Cause, Denied};
+use crate::auth::cause::{Cause, Denied};
 use crate::caller::Caller;
 use crate::metrics::family::Family;
 use crate::parts::Files;
