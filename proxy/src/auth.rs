@@ -9,6 +9,7 @@ mod foreign;
 mod migration;
 mod named;
 pub mod principal;
+mod rules;
 pub mod secret;
 mod standalone;
 pub mod table;
@@ -105,6 +106,9 @@ impl Auth {
         let jwt = &config.jwt;
         if jwt.algorithm.of_signing_keys().is_some() {
             self.require_signature(jwt, former(jwt)?);
+        } else if !jwt.issuers.is_empty() && jwt.secret_key.is_none() && jwt.secret_key_file.is_none() {
+            tracing::info!("only tokens of jwt.issuers are accepted: there is no secret and no key");
+            self.put(Mode::Standalone(Box::new(Standalone::of_others(&jwt.issuer))));
         } else {
             self.require_secret(found_secret(jwt)?, &jwt.issuer);
         }
@@ -140,7 +144,7 @@ impl Auth {
     pub fn follow(&self, jwt: &Jwt, files: &Files, now: i64) -> Accepted {
         let mode = self.mode.load_full();
         let Mode::Standalone(standalone) = mode.as_ref() else { return Accepted::default() };
-        let (state, accepted) = standalone.follow(jwt, files, now);
+        let (state, accepted) = standalone.follow(jwt, files, now, &self.fetches);
         self.put(Mode::Standalone(Box::new(state)));
         accepted
     }
@@ -152,15 +156,6 @@ impl Auth {
             Mode::Open(_) => true,
             Mode::Standalone(standalone) => standalone.is_ready(),
             Mode::Table(state) => state.is_complete(),
-        }
-    }
-
-    /// Whether tokens are signed with keys, also where those of a shared secret are accepted beside them.
-    fn has_keys(&self) -> bool {
-        match self.mode.load().as_ref() {
-            Mode::Table(_) => true,
-            Mode::Standalone(standalone) => standalone.has_keys(),
-            Mode::Closed | Mode::Open(_) => false,
         }
     }
 
@@ -195,21 +190,21 @@ impl Auth {
             (Mode::Table(state), Credential::Foreign(identity, issued_at)) => {
                 state.still_accepts_foreign(identity, *issued_at)
             }
-            (Mode::Standalone(standalone), Credential::Alone(verified)) => standalone.still_accepts(verified),
+            (Mode::Standalone(standalone), Credential::Alone(verified) | Credential::Former(verified)) => {
+                standalone.still_accepts(verified)
+            }
             (Mode::Open(_), _) => true,
             _ => false,
         }
     }
 
     /// What would become of a call with this token: for the owner of the server, who may know why.
-    pub fn judge(&self, token: &str, client: Option<ClientCertificate>, now: i64) -> Judgement {
-        let principal = match self.mode.load().as_ref() {
-            Mode::Closed => Err(Cause::Unavailable.into()),
-            Mode::Open(_) => return Judgement::NotAsked,
-            Mode::Standalone(standalone) => standalone.principal(token, client, now),
-            Mode::Table(state) => state.principal(token, now),
-        };
-        match principal {
+    /// Waits for keys of another issuer, as a call does.
+    pub async fn judge(&self, token: &str, client: Option<ClientCertificate>, now: i64) -> Judgement {
+        if matches!(self.mode.load().as_ref(), Mode::Open(_)) {
+            return Judgement::NotAsked;
+        }
+        match refreshed(|| self.principal(token, client, now)).await {
             Ok(principal) => Judgement::Accepted(principal.caller.subject.clone()),
             Err(denied) => Judgement::Refused(denied.cause.explanation()),
         }
@@ -232,23 +227,39 @@ impl Auth {
     /// A token of another issuer may name a key that is newer than what is known here: then the issuer is asked, and
     /// the token judged once more.
     async fn admitted(&self, shown: &Shown<'_>) -> Result<Principal, Denied> {
-        let first = self.authenticate(shown, unix_now());
-        match &first {
-            Err(Denied { refresh: Some(refresh), .. }) if refresh.happened().await => {
-                self.authenticate(shown, unix_now())
-            }
-            _ => first,
-        }
+        refreshed(|| self.authenticate(shown, unix_now())).await
     }
 
     fn authenticate(&self, shown: &Shown<'_>, now: i64) -> Result<Principal, Denied> {
-        let token = || bearer::credential(shown.headers, shown.protocol);
         match self.mode.load().as_ref() {
             Mode::Closed => Err(Cause::Unavailable.into()),
             Mode::Open(principal) => Ok(principal.clone()),
-            Mode::Standalone(standalone) => standalone.principal(token()?, shown.client, now),
-            Mode::Table(state) => self.unless_refused(state.principal(token()?, now)?),
+            Mode::Standalone(_) | Mode::Table(_) => {
+                self.principal(bearer::credential(shown.headers, shown.protocol)?, shown.client, now)
+            }
         }
+    }
+
+    fn principal(
+        &self,
+        token: &str,
+        client: Option<ClientCertificate>,
+        now: i64,
+    ) -> Result<Principal, Denied> {
+        match self.mode.load().as_ref() {
+            Mode::Closed | Mode::Open(_) => Err(Cause::Unavailable.into()),
+            Mode::Standalone(standalone) => standalone.principal(token, client, now),
+            Mode::Table(state) => self.unless_refused(state.principal(token, now)?),
+        }
+    }
+}
+
+/// The judgement; the second one where newer keys of an issuer have come meanwhile.
+async fn refreshed(judge: impl Fn() -> Result<Principal, Denied>) -> Result<Principal, Denied> {
+    let first = judge();
+    match &first {
+        Err(Denied { refresh: Some(refresh), .. }) if refresh.happened().await => judge(),
+        _ => first,
     }
 }
 
@@ -309,7 +320,7 @@ fn note_end(shared: &Shared, principal: &Principal, now: i64) {
         shared.metrics.to_replace.with(["late"]).add(1);
         shared.usage.came_late(&caller.uid, late);
     }
-    if credential.is_former(|| shared.auth.has_keys()) {
+    if credential.is_former() {
         shared.metrics.to_replace.with(["shared_secret"]).add(1);
     }
 }

@@ -28,6 +28,8 @@ use vibectl_token::{
 
 #[path = "authentication/foreign.rs"]
 mod foreign;
+#[path = "authentication/issuers.rs"]
+mod issuers;
 #[path = "authentication/migration.rs"]
 mod migration;
 

@@ -21,6 +21,8 @@ mod health_and_metrics;
 mod hostile_peers;
 #[path = "behaviour/hostile_tokens.rs"]
 mod hostile_tokens;
+#[path = "behaviour/other_issuers.rs"]
+mod other_issuers;
 #[path = "behaviour/pod.rs"]
 mod pod;
 #[path = "behaviour/real_client.rs"]

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vibectl_token::foreign::MAX_ISSUERS;
+
 use crate::{
     decode::{MODEL_NAME, Report, is_model_name, join},
     schema::{ChallengeType, Config},
@@ -16,6 +18,7 @@ pub(crate) fn cross_check(config: &Config, report: &Report) {
     check_default_model(config, report);
     check_certificate(config, report);
     check_tokens(config, report);
+    check_issuers(config, report);
     check_ports(config, report);
     check_acme(config, report);
 }
@@ -173,6 +176,42 @@ fn check_tokens(config: &Config, report: &Report) {
     }
     if keys.iter().all(|(_, present)| *present) {
         report.notice_at("jwt.secret_key_file", "not read: jwt.secret_key comes first");
+    }
+}
+
+/// Of two issuers with one name, or two rules for one identity, nobody could tell which is meant.
+fn check_issuers(config: &Config, report: &Report) {
+    let issuers = &config.jwt.issuers;
+    if config.access.is_some() && !issuers.is_empty() {
+        report.mistake_at("jwt.issuers", "excluded by access: its files say which other issuers are trusted");
+    }
+    if issuers.len() > MAX_ISSUERS {
+        report.mistake_at(
+            "jwt.issuers",
+            format!("expected at most {MAX_ISSUERS} items, found {}", issuers.len()),
+        );
+    }
+    for (index, issuer) in issuers.iter().enumerate() {
+        let key = |name: &str| format!("jwt.issuers[{index}].{name}");
+        let earlier = issuers.iter().take(index);
+        if earlier.clone().any(|other| !issuer.name.is_empty() && other.name == issuer.name) {
+            report.mistake_at(&key("name"), format!("an earlier one is called {} already", issuer.name));
+        }
+        if earlier.clone().any(|other| !issuer.issuer.is_empty() && other.issuer == issuer.issuer) {
+            report.mistake_at(&key("issuer"), "an earlier one has this issuer already");
+        }
+        if issuer.issuer == config.jwt.issuer {
+            report.mistake_at(&key("issuer"), "this is jwt.issuer, whose tokens are this server's own");
+        }
+        let mut seen = BTreeSet::new();
+        for (place, caller) in
+            issuer.callers.iter().enumerate().filter(|(_, caller)| !caller.value.is_empty())
+        {
+            if !seen.insert((&caller.claim, &caller.value)) {
+                let key = key(&format!("callers[{place}].value"));
+                report.mistake_at(&key, format!("an earlier one has this {} already", caller.claim));
+            }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ server: {limits: {per_token: {SUBJECT: {}}}}
 providers: [{echo: {error: {every: 1}, usage: {input_tokens: 1}}}, {openai: {}}]
 models: [{routes: [{}]}]
 tls: {webhook: {}}
-jwt: {migration: {}}
+jwt: {migration: {}, issuers: [{callers: [{}]}]}
 access: {}
 acme: {eab: {}, dns: {rfc2136: {}, exec: {command: [WORD]}}}
 fleet: {}

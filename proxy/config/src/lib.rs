@@ -36,9 +36,9 @@ pub use self::{
     render::{RenderError, render, show},
     schema::{
         Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab,
-        Echo, EchoError, EchoUsage, Fleet, Hsts, Jwt, JwtAlgorithm, JwtMigration, Limits, LogLevel,
-        MinVersion, Model, OpenAi, Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm,
-        Webhook,
+        Echo, EchoError, EchoUsage, Fleet, Hsts, Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration,
+        Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route, Server, ServerLimits,
+        Tls, TsigAlgorithm, Webhook,
     },
     secret::{HIDDEN, Secret},
     template::TEMPLATE,

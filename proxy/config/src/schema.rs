@@ -24,7 +24,7 @@ pub use self::{
     acme::{Acme, Challenge, ChallengeType, Dns, DnsHook, DnsUpdate, Eab, TsigAlgorithm},
     admin::Admin,
     fleet::Fleet,
-    jwt::{Jwt, JwtAlgorithm, JwtMigration},
+    jwt::{Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration},
     limits::{Limits, ServerLimits},
     model::{Model, Route},
     provider::{Echo, EchoError, EchoUsage, OpenAi, Provider, ProviderKind},

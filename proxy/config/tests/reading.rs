@@ -153,6 +153,35 @@ fn a_migration_needs_an_end_and_keys_to_migrate_to() {
 }
 
 #[test]
+fn another_issuer_needs_an_audience_keys_and_somebody_whom_it_lets_in() {
+    let good = "name: corp, issuer: 'https://corp', audiences: [llm], callers: [{value: alice}]";
+    let with = |list: &str| mistake(&format!("jwt: {{issuers: [{list}]}}"));
+    let replaced = |from: &str, to: &str| with(&format!("{{{}}}", good.replacen(from, to, 1)));
+
+    assert!(with(&format!("{{{good}}}")).starts_with("no mistake"), "{}", with(&format!("{{{good}}}")));
+    for (found, says) in [
+        (replaced("audiences: [llm], ", ""), "jwt.issuers[0]: the key audiences is missing"),
+        (replaced("[llm]", "[]"), "jwt.issuers[0].audiences: expected at least one item"),
+        (replaced(", callers: [{value: alice}]", ""), "the key callers is missing"),
+        (replaced("{value: alice}", "{claim: sub}"), "callers[0]: the key value is missing"),
+        (replaced("'https://corp'", "corp"), "nothing says where its keys are"),
+        (replaced("callers", "jwks_url: 'http://corp/keys', callers"), "jwks_url: expected an https address"),
+        (replaced("callers", "jwks_url: 'https://corp/keys', jwks_file: /f, callers"), "found both"),
+        (replaced("callers", "jwks_file: /f, ca_file: /c, callers"), "ca_file is for an address"),
+        (replaced("'https://corp'", "vibectl-server, jwks_file: /f"), "whose tokens are this server's own"),
+        (
+            replaced("{value: alice}", "{value: alice}, {value: alice, subject: bob}"),
+            "an earlier one has this sub",
+        ),
+        (with(&format!("{{{good}}}, {{{good}}}")), "an earlier one is called corp already"),
+    ] {
+        assert!(found.contains(says), "{says}: {found}");
+    }
+    let table = mistake(&format!("access: {{issuer: i, audience: a}}\njwt: {{issuers: [{{{good}}}]}}"));
+    assert!(table.contains("jwt.issuers: excluded by access"), "{table}");
+}
+
+#[test]
 fn one_wrong_name_is_one_mistake() {
     let text = "\
 providers: [{name: Local, echo: {}}]

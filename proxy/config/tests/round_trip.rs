@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
     Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo, EchoError,
-    EchoUsage, Fleet, Hsts, Jwt, JwtAlgorithm, JwtMigration, Limits, LogLevel, MinVersion, Model, OpenAi,
-    Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
+    EchoUsage, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route,
+    Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
 };
-use vibectl_token::Algorithm;
+
+#[path = "round_trip/tokens.rs"]
+mod tokens;
+
+use tokens::jwt;
 
 /// Text that somebody might write, with a good part of what YAML readers take for something else.
 fn text() -> BoxedStrategy<String> {
@@ -116,23 +119,6 @@ prop_compose! {
             host, port, default_model: None, log_level, max_workers, require_auth, limits, shutdown_grace_seconds,
             max_message_bytes,
         }
-    }
-}
-
-prop_compose! {
-    fn jwt()(
-        enabled: bool,
-        secret_key_file in option::of(path()),
-        issuer in text(),
-        expiration_days in 1..=36_500_u32,
-        until in option::of(0..=4_000_000_000_i64),
-    ) -> Jwt {
-        let migration = until.map(|until| JwtMigration { until: Timestamp::UNIX_EPOCH + SignedDuration::from_secs(until) });
-        let algorithm = match migration {
-            Some(_) => JwtAlgorithm::SigningKeys(Algorithm::Es256),
-            None => JwtAlgorithm::Hs256,
-        };
-        Jwt { enabled, secret_key_file, issuer, expiration_days, algorithm, migration, ..Jwt::default() }
     }
 }
 
@@ -267,7 +253,7 @@ prop_compose! {
         let access = access.map(|(issuer, audience, dir)| Access { issuer, audience, dir });
         let fleet = fleet.map(|(host, port, dir)| Fleet { host, port, dir });
         let admin = Admin { enabled: admin_enabled, host: admin_host, port: admin_port };
-        let jwt = if access.is_some() { Jwt { secret_key_file: None, migration: None, ..jwt } } else { jwt };
+        let jwt = if access.is_some() { Jwt { secret_key_file: None, migration: None, issuers: Vec::new(), ..jwt } } else { jwt };
         let default_model = models.first().filter(|_| has_default_model).map(|model| model.name.clone());
         let server = Server { default_model, ..server };
         Config { server, model_aliases, jwt, tls, acme, admin, providers, models, access, fleet }

@@ -30,7 +30,7 @@ impl Ahead {
 
     pub(super) fn refuses(&self, principal: &Principal) -> bool {
         let (issued_at, kid) = match &principal.credential {
-            Credential::NotAsked | Credential::Alone(_) => return false,
+            Credential::NotAsked | Credential::Alone(_) | Credential::Former(_) => return false,
             Credential::Issued(verified) => (verified.claims.iat, Some(&verified.kid)),
             Credential::Foreign(_, issued_at) => (issued_at.unwrap_or_default(), None),
         };

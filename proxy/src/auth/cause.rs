@@ -33,7 +33,8 @@ pub(super) enum Cause {
     Conflict,
     /// The token is not good.
     Token(Rejection),
-    /// The token is good and its `ProxyToken` is not there (any more), is suspended, or its row is unreadable.
+    /// The token is good and its `ProxyToken` is not there (any more), is suspended, or its row is unreadable; alone, no
+    /// rule names its holder.
     NoRow,
     /// The token is good, but issued before what its row accepts.
     Revoked,
@@ -100,7 +101,9 @@ impl Cause {
         match self {
             Self::Token(rejection) => rejection.to_string(),
             Self::Missing | Self::NotBearer | Self::Conflict => "it is no credential".to_owned(),
-            Self::NoRow => "the access table has no row for it".to_owned(),
+            Self::NoRow => {
+                "nothing says what its holder may do: no rule of jwt.issuers names them".to_owned()
+            }
             Self::Revoked => "it is revoked, or its key is".to_owned(),
             Self::NotBound => {
                 "it is bound to another client certificate than the one that is shown".to_owned()

@@ -12,8 +12,10 @@ use vibectl_token::foreign::{
 
 pub(super) use self::source::Refresh;
 use self::source::Source;
-use crate::auth::verified::{TokenDigest, VerifiedTokens};
+#[cfg(test)]
+pub(super) use self::source::tests::Provider;
 use crate::auth::cause::{Cause, Denied};
+use crate::auth::verified::{TokenDigest, VerifiedTokens};
 use crate::cli::outcome::chain;
 use crate::metrics::family::Family;
 use crate::provider::address::AddressRule;
@@ -26,13 +28,13 @@ pub(super) struct Issuers {
 }
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     issuer: Issuer,
     keys: Keys,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Keys {
     /// They came with the list.
     Inline(Arc<KeysInForce>),
@@ -56,20 +58,31 @@ impl Issuers {
         fetches: &Arc<Family<1>>,
     ) -> Result<Self, String> {
         let issuers = parse_issuers(file).map_err(|error| chain(&error))?;
-        let known = |issuer: Issuer| {
-            let before = last.and_then(|last| last.issuers.iter().find(|known| known.issuer == issuer));
-            let keys = match (before, &issuer.keys) {
-                (Some(Known { keys: Keys::Fetched(source), .. }), _) => Keys::Fetched(source.clone()),
-                (_, KeySource::Inline(keys)) => {
-                    Keys::Inline(Arc::new(KeysInForce::parse(keys.to_string().as_bytes())?))
-                }
-                (_, KeySource::Url(_) | KeySource::Discovery) => {
-                    Keys::Fetched(Source::start(&issuer, rule, fetches)?)
-                }
-            };
-            Ok::<_, String>(Known { issuer, keys })
-        };
+        let known = |issuer| Known::of(issuer, last, rule, fetches);
         Ok(Self { file: file.to_owned(), issuers: issuers.into_iter().map(known).collect::<Result<_, _>>()? })
+    }
+
+    /// Issuers that stand in no list. One that cannot be used stays as it was, if it was there; the reasons come with it.
+    pub(super) fn of_config(
+        issuers: Vec<Issuer>,
+        last: Option<&Self>,
+        fetches: &Arc<Family<1>>,
+    ) -> (Self, Vec<String>) {
+        let mut problems = Vec::new();
+        let known = |issuer: Issuer| {
+            let name = issuer.name.clone();
+            Known::of(issuer, last, AddressRule::Any, fetches)
+                .map_err(|reason| problems.push(format!("issuer {name}: {reason}")))
+                .ok()
+                .or_else(|| last?.named(&name).cloned())
+        };
+        let issuers = issuers.into_iter().filter_map(known).collect();
+        (Self { file: Vec::new(), issuers }, problems)
+    }
+
+    /// The one of this name, as it is in force.
+    pub(super) fn named(&self, name: &str) -> Option<&Known> {
+        self.issuers.iter().find(|known| known.issuer.name == name)
     }
 
     pub(super) fn file(&self) -> &[u8] {
@@ -78,17 +91,41 @@ impl Issuers {
 
     /// Whether tokens of the issuer of this name are judged at all.
     pub(super) fn trusts(&self, name: &str) -> bool {
-        self.issuers.iter().any(|known| known.issuer.name == name)
+        self.named(name).is_some()
     }
 
     /// The one with this `iss`, if its tokens are ours to judge.
-    pub(super) fn of(&self, issuer: &str) -> Option<&Known> {
+    pub(super) fn with_iss(&self, issuer: &str) -> Option<&Known> {
         self.issuers.iter().find(|known| known.issuer.issuer == issuer)
     }
 }
 
 impl Known {
-    /// What rows call it.
+    /// With the keys that it had, where nothing about it has changed.
+    fn of(
+        issuer: Issuer,
+        last: Option<&Issuers>,
+        rule: AddressRule,
+        fetches: &Arc<Family<1>>,
+    ) -> Result<Self, String> {
+        if let Some(same) = last.and_then(|last| last.issuers.iter().find(|known| known.issuer == issuer)) {
+            return Ok(same.clone());
+        }
+        let keys = match &issuer.keys {
+            KeySource::Inline(keys) => {
+                Keys::Inline(Arc::new(KeysInForce::parse(keys.to_string().as_bytes())?))
+            }
+            KeySource::Url(_) | KeySource::Discovery => Keys::Fetched(Source::start(&issuer, rule, fetches)?),
+        };
+        Ok(Self { issuer, keys })
+    }
+
+    /// As it was configured.
+    pub(super) fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// What rows and rules call it.
     pub(super) fn name(&self) -> &str {
         &self.issuer.name
     }

@@ -7,8 +7,8 @@ use vibectl_config::mount::{MIGRATION_FILE, MIGRATION_SECRET_FILE};
 use vibectl_token::migration::{MIGRATION, Migration};
 use vibectl_token::standalone::{Secret, Verified, verify};
 
-use crate::auth::table::Accepted;
 use crate::auth::cause::{Cause, Denied};
+use crate::auth::table::Accepted;
 use crate::cli::outcome::chain;
 use crate::parts::Files;
 

@@ -28,8 +28,10 @@ pub enum Credential {
     Issued(Arc<Verified>),
     /// A token of another issuer: the row's identity that it proves, and when it was issued, where it says so.
     Foreign(Arc<Identity>, Option<i64>),
-    /// A token of a server that runs alone.
+    /// A token of a server that runs alone, or of another issuer that it trusts.
     Alone(Arc<standalone::Verified>),
+    /// A token of the shared secret of a server that has keys by now.
+    Former(Arc<standalone::Verified>),
 }
 
 impl Credential {
@@ -37,18 +39,18 @@ impl Credential {
     pub(super) fn late(&self, now: i64) -> Option<Late> {
         let (issued_at, expires_at) = match self {
             Self::Issued(verified) => (verified.claims.iat, verified.claims.exp),
-            Self::Alone(verified) => (verified.issued_at?, verified.expires_at),
+            Self::Alone(verified) | Self::Former(verified) => (verified.issued_at?, verified.expires_at),
             Self::NotAsked | Self::Foreign(..) => return None,
         };
         is_late(issued_at, expires_at, now).then_some(Late { issued_at, expires_at, last_used: now })
     }
 
     /// Whether it is of a shared secret beside which there are keys: its time ends with the migration.
-    pub(super) fn is_former(&self, has_keys: impl FnOnce() -> bool) -> bool {
+    pub(super) fn is_former(&self) -> bool {
         match self {
             Self::Foreign(identity, _) => identity.issuer == MIGRATION,
-            Self::Alone(verified) => verified.kid.is_none() && has_keys(),
-            Self::NotAsked | Self::Issued(_) => false,
+            Self::Former(_) => true,
+            Self::NotAsked | Self::Issued(_) | Self::Alone(_) => false,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Callers of a server that runs alone: whoever has a token signed with its shared secret, or with one of its signing
-//! keys, that is not revoked.
+//! keys, that is not revoked. Other issuers that its config trusts tell who calls, too.
 //!
 //! Either the one or the other: a server with keys takes no token of a secret, and the other way round. The exception is
 //! a migration from the secret to keys, which ends on a day that the config names.
@@ -14,12 +14,14 @@ use vibectl_token::standalone::{Secret, Signed, Verified, verify, verify_signed}
 use vibectl_token::table::{Scope, Scopes};
 use vibectl_token::{Confirmation, Expectation, KeySet, Limits, Rejection};
 
+use crate::auth::cause::{Cause, Denied};
 use crate::auth::principal::{Credential, Principal};
+use crate::auth::rules::Rules;
 use crate::auth::table::Accepted;
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
-use crate::auth::cause::{Cause, Denied};
 use crate::caller::Caller;
 use crate::listener::tls::ClientCertificate;
+use crate::metrics::family::Family;
 use crate::parts::Files;
 
 /// What tokens are judged by.
@@ -27,8 +29,12 @@ use crate::parts::Files;
 pub(super) struct Standalone {
     proof: Proof,
     issuer: Arc<str>,
+    /// Of other issuers.
+    rules: Option<Arc<Rules>>,
     revoked: Arc<Revocations>,
 }
+
+type ToCredential = fn(Arc<Verified>) -> Credential;
 
 /// What makes a token ours.
 #[derive(Clone, Debug)]
@@ -37,6 +43,8 @@ enum Proof {
     Secret(Arc<Secret>),
     /// One of these keys signed it, for this audience.
     Keys { audience: Arc<str>, keys: Option<Arc<Keys>>, former: Option<Former> },
+    /// Nothing: only other issuers' tokens are good.
+    Nothing,
 }
 
 /// The shared secret of before, whose tokens are good until a day.
@@ -72,17 +80,32 @@ struct Keys {
 impl Standalone {
     /// Tokens of this issuer that the secret signed.
     pub(super) fn with_secret(secret: Secret, issuer: &str) -> Self {
-        Self { proof: Proof::Secret(Arc::new(secret)), issuer: Arc::from(issuer), revoked: Arc::default() }
+        Self::with(Proof::Secret(Arc::new(secret)), issuer)
     }
 
     /// Tokens that a published key signed; the keys come with [`Self::follow`].
     pub(super) fn with_keys(issuer: &str, audience: &str, former: Option<Former>) -> Self {
         let proof = Proof::Keys { audience: Arc::from(audience), keys: None, former };
-        Self { proof, issuer: Arc::from(issuer), revoked: Arc::default() }
+        Self::with(proof, issuer)
     }
 
-    /// The same with the newest public keys and the newest list of revoked tokens. What cannot be read stays as it was.
-    pub(super) fn follow(&self, jwt: &Jwt, files: &Files, now: i64) -> (Self, Accepted) {
+    /// Tokens of other issuers alone.
+    pub(super) fn of_others(issuer: &str) -> Self {
+        Self::with(Proof::Nothing, issuer)
+    }
+
+    fn with(proof: Proof, issuer: &str) -> Self {
+        Self { proof, issuer: Arc::from(issuer), rules: None, revoked: Arc::default() }
+    }
+
+    /// The same with the newest public keys, other issuers and list of revoked tokens. What cannot be read stays as it was.
+    pub(super) fn follow(
+        &self,
+        jwt: &Jwt,
+        files: &Files,
+        now: i64,
+        fetches: &Arc<Family<1>>,
+    ) -> (Self, Accepted) {
         let mut state = self.clone();
         let mut problems = Vec::new();
         match self.read_list(jwt, files, now) {
@@ -95,6 +118,11 @@ impl Standalone {
                 Err(problem) => problems.push(format!("signing-keys/{JWKS_FILE}: {problem}")),
             }
         }
+        if !jwt.issuers.is_empty() {
+            let (rules, unusable) = Rules::of(jwt, files, self.rules.as_deref(), fetches);
+            state.rules = Some(Arc::new(rules));
+            problems.extend(unusable);
+        }
         (state, Accepted { problems, ..Accepted::default() })
     }
 
@@ -103,12 +131,8 @@ impl Standalone {
         match &self.proof {
             Proof::Secret(_) => true,
             Proof::Keys { keys, .. } => keys.as_ref().is_some_and(|keys| !keys.set.is_empty()),
+            Proof::Nothing => self.rules.is_some(),
         }
-    }
-
-    /// Whether keys sign its tokens.
-    pub(super) fn has_keys(&self) -> bool {
-        matches!(self.proof, Proof::Keys { .. })
     }
 
     /// The holder of the token. Its limits are those of the config.
@@ -119,7 +143,7 @@ impl Standalone {
         client: Option<ClientCertificate>,
         now: i64,
     ) -> Result<Principal, Denied> {
-        let verified = self.verify(token, now)?;
+        let (verified, credential) = self.verify(token, now)?;
         let shown = |bound: &Confirmation| client.is_some_and(|client| bound.is_of(&client.0));
         if !verified.confirmation.as_ref().is_none_or(shown) {
             return Err(Denied { subject: Some(verified.subject), ..Cause::NotBound.into() });
@@ -135,7 +159,7 @@ impl Standalone {
             scopes: Scopes::from_iter([Scope::Execute, Scope::Models]),
             limits: Limits::default(),
         };
-        Ok(Principal { caller: Arc::new(caller), credential: Credential::Alone(Arc::new(verified)) })
+        Ok(Principal { caller: Arc::new(caller), credential: credential(Arc::new(verified)) })
     }
 
     /// Whether a token that was let in would be again: its key is still published, and it is not revoked.
@@ -147,18 +171,25 @@ impl Standalone {
         has_key && !self.revoked.contains(verified.identity())
     }
 
-    fn verify(&self, token: &str, now: i64) -> Result<Verified, Denied> {
+    /// What the token says, and what kind of credential it is.
+    fn verify(&self, token: &str, now: i64) -> Result<(Verified, ToCredential), Denied> {
+        if let Some(rules) = &self.rules
+            && let Some(issuer) = rules.issuer_of(token)
+        {
+            return Ok((rules.verify(issuer, token, now)?, Credential::Alone));
+        }
         match &self.proof {
-            Proof::Secret(secret) => Ok(verify(secret, &self.issuer, token, now)?),
+            Proof::Nothing => Err(Rejection::Issuer.into()),
+            Proof::Secret(secret) => Ok((verify(secret, &self.issuer, token, now)?, Credential::Alone)),
             Proof::Keys { keys: None, .. } => Err(Cause::Unavailable.into()),
             Proof::Keys { audience, keys: Some(keys), former } => {
                 let expected = Expectation { issuer: &self.issuer, audience };
                 match (keys.verify(&expected, token, now), former) {
                     // Another kind of token: its type tells them apart, and neither passes for the other.
                     (Err(Denied { cause: Cause::Token(Rejection::Header), .. }), Some(former)) => {
-                        former.verify(&self.issuer, token, now)
+                        Ok((former.verify(&self.issuer, token, now)?, Credential::Former))
                     }
-                    (verified, _) => verified,
+                    (verified, _) => Ok((verified?, Credential::Alone)),
                 }
             }
         }

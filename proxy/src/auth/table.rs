@@ -13,12 +13,12 @@ use vibectl_token::migration::MIGRATION;
 use vibectl_token::table::{Identity, Row, SHARDS, decode_shard, shard_of};
 use vibectl_token::{Claims, Expectation, KeySet, Verified, verify};
 
+use crate::auth::cause::{Cause, Denied};
 use crate::auth::foreign::{Issuers, Known};
 use crate::auth::migration::Migrating;
 use crate::auth::named::Named;
 use crate::auth::principal::{Credential, Principal};
 use crate::auth::verified::{TokenDigest, VerifiedTokens};
-use crate::auth::cause::{Cause, Denied};
 use crate::caller::Caller;
 use crate::metrics::family::Family;
 use crate::parts::Files;
@@ -177,7 +177,7 @@ impl AccessState {
             return None;
         }
         let claimed = claimed_issuer(token).ok()?;
-        let issuer = issuers.as_ref().and_then(|issuers| issuers.of(&claimed)).map(Other::Issuer);
+        let issuer = issuers.as_ref().and_then(|issuers| issuers.with_iss(&claimed)).map(Other::Issuer);
         let secret = || migrating.as_deref().filter(|migrating| migrating.issuer() == claimed);
         issuer.or_else(|| secret().map(Other::Secret))
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio::runtime::Builder;
 use vibectl_token::{Inspected, inspect};
 use zeroize::Zeroizing;
 
@@ -108,10 +109,14 @@ fn judge(
     let auth = Auth::new(&Metrics::default().key_fetches);
     auth.start(&server.config, false).map_err(|error| Failure::unusable(&error))?;
     let (_, files) = server.access_files().read().map_err(Failure::running)?;
-    for problem in auth.follow(&server.config.jwt, &files, now).problems {
-        say(&format!("warning: {problem}"));
-    }
-    Ok(auth.judge(token, client, now))
+    // Keys of other issuers may have to be fetched.
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::running)?;
+    runtime.block_on(async {
+        for problem in auth.follow(&server.config.jwt, &files, now).problems {
+            say(&format!("warning: {problem}"));
+        }
+        Ok(auth.judge(token, client, now).await)
+    })
 }
 
 fn certificate(path: &Path) -> Result<ClientCertificate, Failure> {

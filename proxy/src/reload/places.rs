@@ -8,7 +8,7 @@ use vibectl_config::mount::{
     self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, MIGRATION_FILE,
     MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS,
 };
-use vibectl_config::{Access, Jwt, Provider, ProviderKind, Tls};
+use vibectl_config::{Access, Jwt, JwtIssuer, Provider, ProviderKind, Tls};
 use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
@@ -20,12 +20,22 @@ pub fn access(access: &Access) -> PartFiles {
     PartFiles::new(names.map(|name| (name.clone(), access.dir.join(name))))
 }
 
-/// What says who may call a server that runs alone: the list of revoked tokens, and the public keys where there are any.
+/// What says who may call a server that runs alone: the list of revoked tokens, the public keys where there are any, and
+/// those of other issuers.
 pub fn access_alone(jwt: &Jwt, folder: Option<&Path>) -> PartFiles {
     let revoked = revocation_file(jwt, folder).map(|path| (REVOCATION_FILE.to_owned(), path));
     let keys = jwt.algorithm.of_signing_keys().and_then(|_| signing_keys_dir(jwt, folder));
     let keys = keys.map(|keys| (JWKS_FILE.to_owned(), keys.join(JWKS_FILE)));
-    PartFiles::new(revoked.into_iter().chain(keys)).with_longest(revocation::MAX_BYTES)
+    let issuers = jwt.issuers.iter().flat_map(|issuer| {
+        let named = [(JWKS_FILE, &issuer.jwks_file), (CA_FILE, &issuer.ca_file)];
+        named.into_iter().filter_map(|(file, path)| Some((issuer_file(issuer, file), path.clone()?)))
+    });
+    PartFiles::new(revoked.into_iter().chain(keys).chain(issuers)).with_longest(revocation::MAX_BYTES)
+}
+
+/// Name of a file of another issuer of a server that runs alone.
+pub fn issuer_file(issuer: &JwtIssuer, file: &str) -> String {
+    format!("issuers/{}/{file}", issuer.name)
 }
 
 /// The signing keys of a server that runs alone, in `folder` unless the config says otherwise.

@@ -58,6 +58,11 @@ impl ForeignClaims {
         self.claims.get(claim).into_iter().flat_map(Value::texts)
     }
 
+    /// Whether it says to be good only with something else that its holder shows (RFC 7800).
+    pub fn is_bound(&self) -> bool {
+        self.claims.contains_key("cnf")
+    }
+
     /// Whether it is still, or yet, in time.
     pub fn check_time(&self, now: i64) -> Result<(), Rejection> {
         if self.expires_at.saturating_add(LEEWAY_SECONDS) <= now { Err(Rejection::Expired) } else { Ok(()) }

@@ -1,11 +1,14 @@
 //! `jwt`: tokens of a server that has no access table.
 
+mod issuers;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use vibectl_token::{Algorithm, standalone::Lifetime};
 
+pub use self::issuers::{JwtCaller, JwtIssuer};
 use crate::{decode::Cursor, secret::Secret};
 
 /// How tokens are made and verified by a server that has no access table.
@@ -31,6 +34,8 @@ pub struct Jwt {
     pub expiration_days: u32,
     /// For a time, tokens of the shared secret beside those of signing keys.
     pub migration: Option<JwtMigration>,
+    /// Other issuers whose tokens tell who calls.
+    pub issuers: Vec<JwtIssuer>,
     /// The list of revoked tokens; absent: `revoked.jsonl` in the server's directory, if it is there.
     pub revocation_file: Option<PathBuf>,
 }
@@ -47,6 +52,7 @@ impl Default for Jwt {
             issuer: "vibectl-server".to_owned(),
             expiration_days: 365,
             migration: None,
+            issuers: Vec::new(),
             revocation_file: None,
         }
     }
@@ -70,6 +76,7 @@ impl Jwt {
                 .read("expiration_days", |cursor| cursor.integer(1..=Lifetime::MAX_DAYS))
                 .unwrap_or(default.expiration_days),
             migration: section.read("migration", |cursor| Some(JwtMigration::decode(cursor))),
+            issuers: section.decode("issuers", |list| list.items().iter().map(JwtIssuer::decode).collect()),
             revocation_file: section.read("revocation_file", Cursor::path),
         };
         section.retired(
@@ -92,6 +99,7 @@ serialize_differences!(Jwt {
     issuer,
     expiration_days,
     migration,
+    issuers,
     revocation_file,
 });
 

@@ -11,6 +11,10 @@ fn standalone() -> Standalone {
     Standalone::with_secret(Secret::new(&[7; 32]).expect("a secret"), "vibectl-server")
 }
 
+fn fetches() -> Arc<Family<1>> {
+    Arc::new(Family::counter("fetches", "Fetches.", ["outcome"]))
+}
+
 fn files(list: &str) -> Files {
     Files::from([(REVOCATION_FILE.to_owned(), list.as_bytes().to_vec())])
 }
@@ -28,11 +32,12 @@ fn token(jti: &str) -> Verified {
 
 #[test]
 fn a_list_that_is_bad_or_gone_leaves_the_one_in_force() {
-    let (state, accepted) = standalone().follow(&Jwt::default(), &files("{\"jti\":\"1\",\"at\":1}"), NOW);
+    let (state, accepted) =
+        standalone().follow(&Jwt::default(), &files("{\"jti\":\"1\",\"at\":1}"), NOW, &fetches());
     assert_eq!(accepted.problems, Vec::<String>::new());
 
     for newest in [files("{\"jti\":\"2\""), Files::new()] {
-        let (state, accepted) = state.follow(&Jwt::default(), &newest, NOW);
+        let (state, accepted) = state.follow(&Jwt::default(), &newest, NOW, &fetches());
 
         assert!(accepted.problems[0].starts_with("revoked.jsonl: "), "{:?}", accepted.problems);
         assert!(!state.still_accepts(&token("1")) && state.still_accepts(&token("2")));
@@ -41,9 +46,10 @@ fn a_list_that_is_bad_or_gone_leaves_the_one_in_force() {
 
 #[test]
 fn an_empty_list_takes_back_what_was_revoked() {
-    let (state, _) = standalone().follow(&Jwt::default(), &files("{\"jti\":\"1\",\"at\":1}"), NOW);
+    let (state, _) =
+        standalone().follow(&Jwt::default(), &files("{\"jti\":\"1\",\"at\":1}"), NOW, &fetches());
 
-    let (state, accepted) = state.follow(&Jwt::default(), &files(""), NOW);
+    let (state, accepted) = state.follow(&Jwt::default(), &files(""), NOW, &fetches());
 
     assert!(accepted.problems.is_empty() && state.still_accepts(&token("1")));
 }
@@ -52,10 +58,10 @@ fn an_empty_list_takes_back_what_was_revoked() {
 fn a_list_that_the_config_names_has_to_be_there_and_another_one_need_not() {
     let named = Jwt { revocation_file: Some("/list".into()), ..Jwt::default() };
 
-    let (_, accepted) = standalone().follow(&named, &Files::new(), NOW);
+    let (_, accepted) = standalone().follow(&named, &Files::new(), NOW, &fetches());
 
     assert!(accepted.problems[0].starts_with("/list: no such file"), "{:?}", accepted.problems);
-    assert!(standalone().follow(&Jwt::default(), &Files::new(), NOW).1.problems.is_empty());
+    assert!(standalone().follow(&Jwt::default(), &Files::new(), NOW, &fetches()).1.problems.is_empty());
 }
 
 fn key() -> SigningKey {
@@ -91,7 +97,7 @@ fn with_keys(keys: &[&SigningKey]) -> Standalone {
 
 fn with_keys_and(keys: &[&SigningKey], former: Option<Former>) -> Standalone {
     let start = Standalone::with_keys("vibectl-server", "vibectl-server", former);
-    let (state, accepted) = start.follow(&Jwt::default(), &published(keys), NOW);
+    let (state, accepted) = start.follow(&Jwt::default(), &published(keys), NOW, &fetches());
     assert_eq!(accepted.problems, Vec::<String>::new());
     state
 }
@@ -109,12 +115,9 @@ fn a_token_goes_with_its_key_also_when_it_was_verified_before_and_calls_notice()
         panic!("a token of a server that runs alone")
     };
 
-    let (both, _) = state.follow(&Jwt::default(), &published(&[&old, &new]), NOW);
-    assert_eq!(
-        (cause(&both, &token), cause(&both, &next), both.still_accepts(&held)),
-        (None, None, true)
-    );
-    let (after, _) = both.follow(&Jwt::default(), &published(&[&new]), NOW);
+    let (both, _) = state.follow(&Jwt::default(), &published(&[&old, &new]), NOW, &fetches());
+    assert_eq!((cause(&both, &token), cause(&both, &next), both.still_accepts(&held)), (None, None, true));
+    let (after, _) = both.follow(&Jwt::default(), &published(&[&new]), NOW, &fetches());
 
     assert!(cause(&after, &token).is_some() && !after.still_accepts(&held));
     assert_eq!(cause(&after, &next), None);
@@ -127,13 +130,13 @@ fn public_keys_that_cannot_be_read_leave_those_in_force_and_none_at_the_start_le
     let damaged = Files::from([(JWKS_FILE.to_owned(), b"{".to_vec())]);
 
     for newest in [damaged.clone(), Files::new()] {
-        let (state, accepted) = state.follow(&Jwt::default(), &newest, NOW);
+        let (state, accepted) = state.follow(&Jwt::default(), &newest, NOW, &fetches());
 
         assert!(accepted.problems[0].starts_with("signing-keys/jwks.json: "), "{:?}", accepted.problems);
         assert_eq!(cause(&state, &signed(&old)), None);
     }
     let start = Standalone::with_keys("i", "a", None);
-    let (state, accepted) = start.follow(&Jwt::default(), &published(&[]), NOW);
+    let (state, accepted) = start.follow(&Jwt::default(), &published(&[]), NOW, &fetches());
     assert!(accepted.problems[0].contains("token rotate-key") && !state.is_ready());
     assert_eq!(cause(&start, &token), Some(Cause::Unavailable));
 }
@@ -142,7 +145,7 @@ fn public_keys_that_cannot_be_read_leave_those_in_force_and_none_at_the_start_le
 fn when_the_last_key_is_revoked_nobody_is_let_in() {
     let lost = key();
 
-    let (state, accepted) = with_keys(&[&lost]).follow(&Jwt::default(), &published(&[]), NOW);
+    let (state, accepted) = with_keys(&[&lost]).follow(&Jwt::default(), &published(&[]), NOW, &fetches());
 
     assert_eq!(accepted.problems, Vec::<String>::new());
     assert!(cause(&state, &signed(&lost)).is_some() && !state.is_ready());
@@ -208,8 +211,12 @@ fn a_former_token_is_revoked_like_any_other() {
     let mut list = published(&[&key()]);
     list.extend(files("{\"sub\":\"dev\",\"before\":1790000001,\"at\":1}"));
 
-    let (state, accepted) =
-        Standalone::with_keys("vibectl-server", "v", Some(former)).follow(&Jwt::default(), &list, NOW);
+    let (state, accepted) = Standalone::with_keys("vibectl-server", "v", Some(former)).follow(
+        &Jwt::default(),
+        &list,
+        NOW,
+        &fetches(),
+    );
 
     assert_eq!(accepted.problems, Vec::<String>::new());
     assert_eq!(cause(&state, &of_secret(&[7; 32])), Some(Cause::Revoked));

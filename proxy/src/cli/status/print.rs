@@ -95,8 +95,11 @@ fn tokens(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         if let Some(until) = &tokens.secret_until {
             writeln!(out, "  tokens of the secret are accepted until {until}")?;
         }
-    } else if tokens.keys.is_empty() {
+    } else if tokens.keys.is_empty() && tokens.issuers.is_empty() {
         writeln!(out, "  no secret and no keys: a server that needs tokens does not start")?;
+    }
+    for issuer in &tokens.issuers {
+        writeln!(out, "  also tokens of {issuer}")?;
     }
     for key in &tokens.keys {
         writeln!(out, "  key {} ({}): {}", key.kid, key.algorithm, key.stage)?;

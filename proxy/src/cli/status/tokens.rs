@@ -22,6 +22,9 @@ pub(super) struct Tokens {
     /// Until when tokens of the secret are good beside those of keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) secret_until: Option<String>,
+    /// Other issuers that are trusted, by name, each with its `iss`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) issuers: Vec<String>,
     pub(super) keys: Vec<Key>,
     pub(super) revoked: Option<Revoked>,
     pub(super) access_table: Option<String>,
@@ -81,6 +84,7 @@ pub(super) fn look(
         secret: if has_secret { secret_of(alone, parsed, include_secrets, problems) } else { None },
         secret_until: migration.map(|migration| migration.until.to_string()),
         keys: if has_keys.is_some() { keys_of(alone, problems) } else { Vec::new() },
+        issuers: jwt.issuers.iter().map(|issuer| format!("{} ({})", issuer.name, issuer.issuer)).collect(),
         revoked: revoked_of(alone, now.as_second(), problems),
         access_table: None,
     }

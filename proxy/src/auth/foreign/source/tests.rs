@@ -21,7 +21,7 @@ use super::*;
 
 /// An identity provider whose answers a test can change.
 #[derive(Clone)]
-struct Provider {
+pub(in crate::auth) struct Provider {
     address: SocketAddr,
     ca: String,
     answers: Arc<Mutex<Answers>>,
@@ -36,7 +36,7 @@ struct Answers {
 }
 
 impl Provider {
-    async fn start() -> Self {
+    pub(in crate::auth) async fn start() -> Self {
         let names = Names::new(["localhost".parse::<Name>().unwrap()]).unwrap();
         let leaf = Leaf::self_signed(&names, Duration::from_hours(1), jiff::Timestamp::now()).unwrap();
         let certificates = leaf.chain().certificates().to_vec();
@@ -69,7 +69,7 @@ impl Provider {
         provider
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(in crate::auth) fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
@@ -89,7 +89,17 @@ impl Provider {
         )
     }
 
-    fn publish(&self, keys: &[&SigningKey]) {
+    /// PEM of what to check it against.
+    pub(in crate::auth) fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    /// How often it was asked.
+    pub(in crate::auth) fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    pub(in crate::auth) fn publish(&self, keys: &[&SigningKey]) {
         let keys: Vec<_> = keys.iter().map(|key| serde_json::to_value(key.public_jwk()).unwrap()).collect();
         self.answers.lock().unwrap().keys = json!({"keys": keys}).to_string();
     }
