@@ -35,6 +35,8 @@ mod refused_starts;
 mod reloading;
 #[path = "behaviour/revoking.rs"]
 mod revoking;
+#[path = "behaviour/rotation_under_load.rs"]
+mod rotation_under_load;
 #[path = "behaviour/scanners.rs"]
 mod scanners;
 #[path = "behaviour/serving_modes.rs"]
