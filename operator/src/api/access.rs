@@ -66,6 +66,7 @@ pub struct MigrationSubject {
 #[x_kube(validation = ("self.name != 'kubernetes'", "issuers[].name must not be kubernetes: that is the cluster's own issuer"))]
 #[x_kube(validation = ("isURL(self.issuer) && url(self.issuer).getScheme() == 'https'", "issuers[].issuer must be an https URL"))]
 #[x_kube(validation = ("!has(self.jwksUrl) || (isURL(self.jwksUrl) && url(self.jwksUrl).getScheme() == 'https')", "issuers[].jwksUrl must be an https URL"))]
+#[x_kube(validation = ("!has(self.jwks) || (!has(self.jwksUrl) && !has(self.caBundle))", "issuers[].jwks excludes jwksUrl and caBundle: nothing is fetched"))]
 pub struct OidcIssuer {
     /// What ProxyTokens call it.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -81,6 +82,11 @@ pub struct OidcIssuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub jwks_url: Option<String>,
+    /// Its key set itself (RFC 7517), for an issuer that the pods cannot reach. A new key of the issuer has to be put here before it
+    /// signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 65536))]
+    pub jwks: Option<String>,
     /// PEM certificates of the CA of its server. Left out: the public CAs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]

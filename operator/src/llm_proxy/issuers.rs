@@ -25,7 +25,8 @@ pub fn file(
 ) -> Result<Option<String>, serde_json::Error> {
     let configured = proxy.spec.access.issuers.iter().filter(|issuer| named.contains(issuer.name.as_str()));
     let cluster = cluster.filter(|_| named.contains(CLUSTER_ISSUER));
-    let mut issuers: Vec<Issuer> = configured.map(oidc).chain(cluster).collect();
+    let mut issuers = configured.map(oidc).collect::<Result<Vec<Issuer>, _>>()?;
+    issuers.extend(cluster);
     issuers.sort_by(|one, other| one.name.cmp(&other.name));
     (!issuers.is_empty()).then(|| render_issuers(&issuers)).transpose()
 }
@@ -35,10 +36,13 @@ pub fn former_cluster_issuer(file: &str) -> Option<Issuer> {
     parse_issuers(file.as_bytes()).ok()?.into_iter().find(|issuer| issuer.name == CLUSTER_ISSUER)
 }
 
-fn oidc(issuer: &OidcIssuer) -> Issuer {
-    let OidcIssuer { name, issuer, audiences, jwks_url, ca_bundle } = issuer.clone();
-    let keys = jwks_url.map_or(KeySource::Discovery, KeySource::Url);
-    Issuer { name, issuer, audiences, keys, ca_bundle }
+fn oidc(issuer: &OidcIssuer) -> Result<Issuer, serde_json::Error> {
+    let OidcIssuer { name, issuer, audiences, jwks, jwks_url, ca_bundle } = issuer.clone();
+    let keys = match jwks {
+        Some(keys) => KeySource::Inline(serde_json::from_str(&keys)?),
+        None => jwks_url.map_or(KeySource::Discovery, KeySource::Url),
+    };
+    Ok(Issuer { name, issuer, audiences, keys, ca_bundle })
 }
 
 #[cfg(test)]
@@ -78,6 +82,18 @@ mod tests {
         );
         assert_eq!(read[1].audiences, ["vibectl.dev/ai/team"]);
         assert_eq!(former_cluster_issuer(&file), Some(read[1].clone()));
+    }
+
+    #[test]
+    fn keys_that_are_written_down_are_not_fetched() {
+        let key = SigningKey::generate(Algorithm::Es256).unwrap();
+        let keys = json!({"keys": [serde_json::to_value(key.public_jwk()).unwrap()]});
+        let mut proxy = proxy();
+        proxy.spec.access.issuers[0].jwks = Some(keys.to_string());
+
+        let file = file(&proxy, &["corp"].into(), None).unwrap().unwrap();
+
+        assert_eq!(parse_issuers(file.as_bytes()).unwrap()[0].keys, KeySource::Inline(keys));
     }
 
     #[test]

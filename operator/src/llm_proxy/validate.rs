@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use vibectl_config::Limits;
 use vibectl_pki::Names;
+use vibectl_token::foreign::ForeignKeySet;
 
 use crate::{
     api::{
@@ -168,6 +169,12 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
     let certificate_names = certificate_names(&names, &namespace, spec, &mut mistakes);
     let tls = tls::validate(&spec.tls, &names, referenced, &mut mistakes);
     let uid = proxy.uid().unwrap_or_default();
+    for (index, issuer) in spec.access.issuers.iter().enumerate() {
+        let keys = issuer.jwks.as_ref().map(|keys| ForeignKeySet::parse(keys.as_bytes()));
+        if let Some(Err(error)) = keys {
+            mistakes.invalid(&format!("spec.access.issuers[{index}].jwks"), error);
+        }
+    }
     let migration = migration::validate(&spec.access, &uid, referenced, &mut mistakes);
     match (certificate_names, tls) {
         (Some(certificate_names), Some(tls)) if mistakes.0.is_empty() => Ok(ValidatedProxy {

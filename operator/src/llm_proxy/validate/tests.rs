@@ -42,6 +42,27 @@ fn every_mistake_names_its_field() {
     let cases = [
         (json!({"replicas": -1}), "spec.replicas: must not be negative"),
         (json!({"hosts": ["a b"]}), "spec.hosts[0]: `a b` is neither"),
+        (
+            json!({"access": {"issuers": [{"name": "x", "issuer": "https://x", "audiences": ["a"], "jwks": "{\"keys\":[]}"}]}}),
+            "spec.access.issuers[0].jwks: failed to use the issuer's key set: it has no signature key",
+        ),
+        (
+            json!({"access": {"migration": {
+                "secret": {"name": "s", "key": "k"}, "until": "2027-01-01T00:00:00Z",
+                "subjects": [{"subject": "a", "token": "t"}, {"subject": "a", "token": "u"}],
+            }}}),
+            "spec.access.migration.subjects[1].subject: \"a\" is there twice",
+        ),
+        (
+            json!({"access": {
+                "issuers": [{"name": "x", "issuer": "https://x", "audiences": ["a"]}],
+                "migration": {
+                    "secret": {"name": "s", "key": "k"}, "issuer": "https://x", "until": "2027-01-01T00:00:00Z",
+                    "subjects": [{"subject": "a", "token": "t"}],
+                },
+            }}),
+            "spec.access.migration.issuer: \"https://x\" issues other tokens of this proxy",
+        ),
         (json!({"tls": {"plaintext": {}, "privateCa": {}}}), "spec.tls: needs exactly one of"),
         (
             json!({"tls": {"certManager": {"issuerRef": {"name": "x"}, "duration": "1h", "renewBefore": "1h"}}}),
