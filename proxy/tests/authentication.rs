@@ -30,6 +30,8 @@ use vibectl_token::{
 mod foreign;
 #[path = "authentication/issuers.rs"]
 mod issuers;
+#[path = "authentication/late.rs"]
+mod late;
 #[path = "authentication/migration.rs"]
 mod migration;
 

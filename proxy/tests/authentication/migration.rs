@@ -61,6 +61,11 @@ async fn a06_a08_a_former_token_is_the_exception_in_a_cluster_too_for_subjects_t
     let cluster = migrating(&[former_row("alice", "dev-user"), row("bob")], 60);
 
     assert_eq!(answer(&cluster, &plain("dev-user")).await, (StatusCode::OK, "alice []".to_owned()));
+    let metrics = cluster.shared.metrics.render();
+    assert!(
+        metrics.contains("vibectl_credentials_to_replace_total{reason=\"shared_secret\"} 1"),
+        "{metrics}"
+    );
     assert_eq!(
         answer(&cluster, &plain("alice")).await.0,
         StatusCode::UNAUTHORIZED,
