@@ -12,6 +12,7 @@
 
 #[macro_use]
 mod differences;
+pub mod address;
 mod check;
 mod decode;
 mod document;
