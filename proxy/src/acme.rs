@@ -8,6 +8,8 @@
 //!              TlsState (in force)                   └──▶ dns (update or hook)
 //! ```
 //!
+//! In a pod the operator orders: the answers come with its mounts ([`pending`]), and so does the certificate.
+//!
 //! Processes that share the config directory share account, order and certificate: one works, all of them answer
 //! challenges and take over the certificate.
 
@@ -16,6 +18,7 @@ pub mod answers;
 pub mod dns;
 pub mod http01;
 pub mod http_client;
+pub mod pending;
 pub mod plan;
 mod publish;
 mod secret_file;

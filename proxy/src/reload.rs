@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use vibectl_config::mount::{Part, RevisionKey};
 use vibectl_config::{Config, Notice, Tls};
 
+use crate::acme::alpn;
 use crate::certificate_events::Event;
 use crate::parts::{Files, Parts};
 use crate::provider::sources::Sources;
@@ -80,11 +82,17 @@ impl Reloader {
         let parts = Parts::new(key(&config)?);
         parts.in_force(Part::Config, &files);
         let shared = Arc::new(Shared::new(active(&config, &Files::new()), parts));
+        if config.acme.answers_file.is_some() {
+            let place = alpn::without_certificate().map_err(|error| Mistakes(vec![error.to_string()]))?;
+            // Nobody else sets it.
+            let _ = shared.open_place.set(Arc::new(ArcSwap::new(place)));
+        }
         let mut watched = vec![
             Watched { part: Part::Config, files: config_files, seen: Some(seen) },
             Watched::new(Part::ClientCa, places::client_ca(&config.tls)),
             Watched::new(Part::Tls, places::tls(&config.tls)),
             Watched::new(Part::Providers, places::providers(&config.providers)),
+            Watched::new(Part::Acme, places::answers(&config.acme)),
         ];
         watched.push(Watched::new(Part::Access, access_files(&config, &settings)));
         let reloader = Self { shared: Arc::clone(&shared), settings, level, watched };
@@ -129,6 +137,7 @@ impl Reloader {
             Part::Access => self.apply_access(&files),
             Part::Tls => Outcome::whole(self.apply_tls(&files), files),
             Part::ClientCa => Outcome::whole(self.apply_client_ca(&files), files),
+            Part::Acme => Outcome::whole(self.apply_answers(&files), files),
             Part::Providers => {
                 self.swap(active(&self.shared.config(), &files));
                 Outcome::whole(Ok(()), files)
@@ -193,12 +202,22 @@ impl Reloader {
         }
         let leaf = read_pair(files, Timestamp::now()).map_err(|error| error.to_string())?;
         let state = client_trust(tls, Timestamp::now()).and_then(|clients| {
-            TlsState::new(&leaf, clients, tls.min_version).map_err(|error| error.to_string())
+            let state = match self.shared.open_place.get() {
+                Some(place) => TlsState::in_place_of(Arc::clone(place), &leaf, clients, tls.min_version),
+                None => TlsState::new(&leaf, clients, tls.min_version),
+            };
+            state.map_err(|error| error.to_string())
         });
         let state = state?;
         // Nobody else sets it for a config that names files.
         let _ = self.shared.tls.set(Arc::new(state));
         Ok(())
+    }
+
+    fn apply_answers(&self, files: &Files) -> Result<(), String> {
+        let config = self.shared.config();
+        let path = config.acme.answers_file.as_deref();
+        path.map_or(Ok(()), |path| self.shared.answers.take(files, path))
     }
 
     /// Before the first certificate there is nothing to change: [`Self::apply_tls`] reads the CA itself.

@@ -17,6 +17,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use vibectl_config::Config;
+use vibectl_config::mount::Part;
 
 use crate::certificate_events::webhook::Webhook;
 use crate::certificate_events::{LONGEST_QUEUE, expiry};
@@ -90,7 +91,11 @@ async fn serve(started: Started, plan: Plan, webhook: Option<Webhook>) -> Result
     }
     let signal = shutdown::signals().map_err(Failure::running)?;
     let mut reports = ports::reports(&shared).await?;
-    let rejected = reloader.look();
+    let mut rejected = reloader.look();
+    if shared.open_place.get().is_some() {
+        // Whoever writes the answers to the challenges brings the certificate afterwards.
+        rejected.retain(|rejected| rejected.part != Part::Tls);
+    }
     if shared.config().fleet.is_none() && !rejected.is_empty() {
         // A person is there to mend it; in a pod the files may still come.
         let lines: Vec<_> = rejected.iter().map(ToString::to_string).collect();

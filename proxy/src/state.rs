@@ -3,17 +3,19 @@
 //!
 //! A request takes one `Arc<Active>` at its start and keeps it, so that it never sees half of a change.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use tokio::sync::SetOnce;
 use vibectl_config::Config;
 use vibectl_config::mount::Part;
 use vibectl_pki::CertificateFacts;
 
+use crate::acme::pending::Mounted;
 use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::certificate_events::{Event, Events};
@@ -60,6 +62,10 @@ pub struct Shared {
     pub metrics: Metrics,
     /// The certificate being served; set once there is one, never in plaintext.
     pub tls: SetOnce<Arc<TlsState>>,
+    /// Of a port that is open before there is a certificate: what the first one takes the place of.
+    pub open_place: OnceLock<Arc<ArcSwap<ServerConfig>>>,
+    /// Answers to challenges that somebody else writes.
+    pub answers: Mounted,
     /// Who is told what becomes of certificates.
     pub events: Events,
     /// Which mounted content is in force.
@@ -84,6 +90,8 @@ impl Shared {
             limiter: Limiter::new(Instant::now()),
             metrics,
             tls: SetOnce::new(),
+            open_place: OnceLock::new(),
+            answers: Mounted::default(),
             events: Events::default(),
             parts,
             health: Health::default(),
@@ -118,7 +126,8 @@ impl Shared {
 
     /// Whether the port is open for the challenge of an ACME server alone.
     pub fn awaits_certificate(&self) -> bool {
-        self.tls.get().is_none() && self.config().acme.enabled
+        let acme = &self.config().acme;
+        self.tls.get().is_none() && (acme.enabled || acme.answers_file.is_some())
     }
 
     /// Tells what became of a certificate. Never waits.

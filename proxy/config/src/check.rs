@@ -131,6 +131,12 @@ fn check_acme(config: &Config, report: &Report) {
             report.mistake_at(key, text);
         }
     }
+    if acme.answers_file.is_some() && config.tls.cert_file.is_none() {
+        report.notice_at(
+            "acme.answers_file",
+            "without effect: there is no tls.cert_file for a certificate to arrive in",
+        );
+    }
     if acme.dns.is_some() && acme.challenge.kind != ChallengeType::Dns01 {
         report.notice_at("acme.dns", "without effect: acme.challenge.type is not dns-01");
     }
@@ -222,7 +228,7 @@ fn check_ports(config: &Config, report: &Report) {
     listeners.extend(admin.enabled.then_some(("admin.port", &admin.host, admin.port)));
     listeners.extend(fleet.as_ref().map(|fleet| ("fleet.port", &fleet.host, fleet.port)));
     let http = &acme.challenge;
-    let http_listens = acme.enabled && http.kind == ChallengeType::Http01;
+    let http_listens = (acme.enabled || acme.answers_file.is_some()) && http.kind == ChallengeType::Http01;
     listeners.extend(http_listens.then_some(("acme.challenge.http_port", &http.http_host, http.http_port)));
     for (index, (key, host, port)) in listeners.iter().enumerate() {
         let taken = listeners.iter().take(index).find(|(_, other, taken)| other == host && taken == port);

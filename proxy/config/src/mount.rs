@@ -18,6 +18,8 @@ pub const TLS_DIR: &str = "/etc/vibectl/tls";
 pub const CA_DIR: &str = "/etc/vibectl/ca";
 /// Folder of the CA that client certificates are checked against.
 pub const CLIENT_CA_DIR: &str = "/etc/vibectl/client-ca";
+/// Folder of the answers to an ACME server's challenges.
+pub const ACME_DIR: &str = "/etc/vibectl/acme";
 /// Folder with one sub-folder of keys for each provider.
 pub const PROVIDERS_DIR: &str = "/etc/vibectl/providers";
 /// Folder of the mTLS identity of the fleet port and of the revision key.
@@ -44,6 +46,8 @@ pub const KEY_FILE: &str = "tls.key";
 pub const CA_FILE: &str = "ca.crt";
 /// Revocation lists of the CA in [`CLIENT_CA_DIR`].
 pub const CRL_FILE: &str = "crl.pem";
+/// Answers to pending challenges as JSON, inside [`ACME_DIR`].
+pub const ANSWERS_FILE: &str = "answers.json";
 /// The key of a provider, inside its sub-folder of [`PROVIDERS_DIR`].
 pub const API_KEY_FILE: &str = "api-key";
 /// The 32 random bytes of [`RevisionKey`], inside [`FLEET_DIR`].
@@ -70,11 +74,14 @@ pub enum Part {
     ClientCa,
     /// The keys and CAs of all providers.
     Providers,
+    /// The answers to pending challenges.
+    Acme,
 }
 
 impl Part {
     /// Every part, in order.
-    pub const ALL: [Self; 5] = [Self::Config, Self::Access, Self::Tls, Self::ClientCa, Self::Providers];
+    pub const ALL: [Self; 6] =
+        [Self::Config, Self::Access, Self::Tls, Self::ClientCa, Self::Providers, Self::Acme];
 
     /// The name in reports, metrics and the revision; part of the fleet contract.
     pub const fn as_str(self) -> &'static str {
@@ -84,6 +91,7 @@ impl Part {
             Self::Tls => "tls",
             Self::ClientCa => "client-ca",
             Self::Providers => "providers",
+            Self::Acme => "acme",
         }
     }
 
@@ -95,6 +103,7 @@ impl Part {
             Self::Tls => TLS_DIR,
             Self::ClientCa => CLIENT_CA_DIR,
             Self::Providers => PROVIDERS_DIR,
+            Self::Acme => ACME_DIR,
         }
     }
 }

@@ -161,7 +161,7 @@ fn dns() -> impl Strategy<Value = Option<Dns>> {
 prop_compose! {
     fn acme()(
         (email, domains, directory_url) in (option::of(text()), collection::vec(text(), 0..3), text()),
-        (ca_cert_file, eab, dns) in (option::of(path()), eab(), dns()),
+        (ca_cert_file, answers_file, eab, dns) in (option::of(path()), option::of(path()), eab(), dns()),
         kind in prop::sample::select(ChallengeType::NAMES.map(|(_, kind)| kind).to_vec()),
         (http_host, http_port) in (host(), 1..=u16::MAX),
         (staging, agree_tos, auto_renew) in any::<(bool, bool, bool)>(),
@@ -169,7 +169,7 @@ prop_compose! {
         let challenge = Challenge { kind, http_host, http_port };
         Acme {
             enabled: false, email, domains, directory_url, staging, agree_tos, ca_cert_file, eab, challenge, dns,
-            auto_renew,
+            auto_renew, answers_file,
         }
     }
 }

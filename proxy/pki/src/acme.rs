@@ -33,6 +33,7 @@ pub mod transport;
 use std::fmt;
 use std::time::Duration;
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -73,11 +74,23 @@ pub struct Settings {
 }
 
 /// A key that the owner of the ACME server handed out.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExternalAccount {
     /// Its name.
     pub key_id: String,
     /// The key itself, decoded.
     pub hmac_key: Zeroizing<Vec<u8>>,
+}
+
+impl ExternalAccount {
+    /// With the key as it is handed out, in base64url, padded or not; none when it is something else.
+    pub fn from_base64url(key_id: &str, text: &[u8]) -> Option<Self> {
+        let text = text.trim_ascii();
+        let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+        let key = BASE64_URL_SAFE_NO_PAD.decode(text.get(..end).unwrap_or_default()).map(Zeroizing::new);
+        let hmac_key = key.ok().filter(|key| !key.is_empty())?;
+        Some(Self { key_id: key_id.to_owned(), hmac_key })
+    }
 }
 
 impl fmt::Debug for ExternalAccount {

@@ -10,7 +10,7 @@ use rustls::{ServerConfig, crypto::aws_lc_rs};
 use tokio::task::spawn_blocking;
 use vibectl_pki::acme::answer::alpn_certificate;
 
-use crate::acme::answers::Answers;
+use crate::acme::pending::Pending;
 
 /// The protocol that the ACME server, and only that, asks for.
 const ACME_TLS: &[u8] = b"acme-tls/1";
@@ -24,7 +24,7 @@ pub fn challenged_name(hello: &ClientHello<'_>) -> Option<String> {
 
 /// The config that answers the pending challenge of a name; none when there is none. Files are read and a key is made
 /// beside the runtime.
-pub async fn config_for(answers: &Answers, name: String) -> Option<Arc<ServerConfig>> {
+pub async fn config_for(answers: &Pending, name: String) -> Option<Arc<ServerConfig>> {
     let answers = answers.clone();
     spawn_blocking(move || {
         let answer = answers.of_name(&name)?;

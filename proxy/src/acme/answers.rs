@@ -70,7 +70,7 @@ impl Answers {
 }
 
 /// In the one spelling that files have; nothing that is not a name of labels gets near a path.
-fn dns_name(text: &str) -> Option<String> {
+pub(super) fn dns_name(text: &str) -> Option<String> {
     match text.parse() {
         Ok(Name::Dns(name)) if !name.starts_with('*') => Some(name),
         _ => None,

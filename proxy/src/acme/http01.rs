@@ -11,13 +11,13 @@ use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, StatusCode, Uri};
 use tokio::task::spawn_blocking;
 
-use crate::acme::answers::Answers;
+use crate::acme::pending::Pending;
 
 /// What the listener answers with.
 #[derive(Clone, Debug)]
 pub struct Http01 {
     /// Pending answers.
-    pub answers: Answers,
+    pub answers: Pending,
     /// Where to send others; none: they get 404.
     pub redirect: Option<Redirect>,
 }

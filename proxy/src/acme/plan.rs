@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use tokio::time::sleep;
 use vibectl_config::{Acme, ChallengeType, Config, Dns};
 use vibectl_pki::acme::{
@@ -18,6 +17,7 @@ use crate::acme::answers::Answers;
 use crate::acme::dns::{DnsError, Hook, Records, Update};
 use crate::acme::http_client::{Client, HttpClientError};
 use crate::acme::http01::{Http01, Redirect};
+use crate::acme::pending::Pending;
 use crate::acme::publish::Publish;
 use crate::acme::secret_file;
 use crate::acme::store::{FileStore, Places};
@@ -96,7 +96,8 @@ impl AcmePlan {
         // Whoever writes the config runs the server: every address is theirs to choose.
         let client = Client::new(acme.directory(), ca.as_deref().map(Vec::as_slice), AddressRule::Any)?;
         let publish = Publish { answers: answers.clone(), records: records(acme)? };
-        let http01 = http01(config, &answers, &names);
+        let texts = names.iter().map(ToString::to_string).collect();
+        let http01 = http01(config, Pending::Folder(answers.clone()), texts);
         let engine = Acme8555::new(
             settings(acme, names)?,
             Arc::new(client),
@@ -118,13 +119,8 @@ fn settings(acme: &Acme, names: Names) -> Result<Settings, PlanError> {
                 path: path.clone(),
                 source,
             })?;
-            let text = text.trim_ascii_end();
-            // Some who hand out keys pad them.
-            let end = text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-            let key = BASE64_URL_SAFE_NO_PAD.decode(text.get(..end).unwrap_or_default()).map(Zeroizing::new);
-            let key = key.ok().filter(|key| !key.is_empty());
-            let hmac_key = key.ok_or_else(|| PlanError::HmacKey(eab.hmac_key_file.clone()))?;
-            Some(ExternalAccount { key_id: eab.kid.clone(), hmac_key })
+            let account = ExternalAccount::from_base64url(&eab.kid, &text);
+            Some(account.ok_or_else(|| PlanError::HmacKey(eab.hmac_key_file.clone()))?)
         }
     };
     Ok(Settings {
@@ -155,16 +151,19 @@ fn records(acme: &Acme) -> Result<Option<Records>, PlanError> {
     })
 }
 
-fn http01(config: &Config, answers: &Answers, names: &Names) -> Option<(Http01, String, u16)> {
+/// The listener of HTTP-01 and its address, where that is the kind of proof. With strict transport security, callers who come
+/// there by mistake are sent to these names.
+pub(crate) fn http01(
+    config: &Config,
+    answers: Pending,
+    names: Arc<[String]>,
+) -> Option<(Http01, String, u16)> {
     let challenge = &config.acme.challenge;
     if challenge.kind != ChallengeType::Http01 {
         return None;
     }
-    let redirect = config.tls.hsts.enabled.then(|| Redirect {
-        names: names.iter().map(ToString::to_string).collect(),
-        port: config.server.port,
-    });
-    let http01 = Http01 { answers: answers.clone(), redirect };
+    let redirect = config.tls.hsts.enabled.then_some(Redirect { names, port: config.server.port });
+    let http01 = Http01 { answers, redirect };
     Some((http01, challenge.http_host.clone(), challenge.http_port))
 }
 

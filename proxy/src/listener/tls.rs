@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::acme::alpn;
-use crate::acme::answers::Answers;
+use crate::acme::pending::Pending;
 use crate::listener::HANDSHAKE_TIME;
 
 /// How connections of a port are secured.
@@ -25,7 +25,7 @@ pub enum Security {
     /// With TLS. A new connection uses what is in here when it arrives; open ones are not touched by a change.
     Tls(Arc<ArcSwap<ServerConfig>>),
     /// As [`Self::Tls`], and handshakes of an ACME server get the answer to its pending challenge.
-    Acme(Arc<ArcSwap<ServerConfig>>, Answers),
+    Acme(Arc<ArcSwap<ServerConfig>>, Pending),
 }
 
 /// SHA-256 of the certificate that the peer of a connection has shown and that was accepted, in the extensions of its
@@ -89,7 +89,7 @@ pub(super) async fn handshake(
 /// As [`handshake`]; none for a handshake that was a challenge's, which ends with its answer.
 pub(super) async fn handshake_or_challenge(
     config: &ArcSwap<ServerConfig>,
-    answers: &Answers,
+    answers: &Pending,
     stream: TcpStream,
 ) -> io::Result<Option<TlsStream<TcpStream>>> {
     let whole = async {

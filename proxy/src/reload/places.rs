@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use vibectl_config::locate::{REVOCATION_FILE, SIGNING_KEYS_DIR};
 use vibectl_config::mount::{
-    self, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE, MIGRATION_FILE,
-    MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS,
+    self, ANSWERS_FILE, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE,
+    MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS,
 };
-use vibectl_config::{Access, Jwt, JwtIssuer, Provider, ProviderKind, Tls};
+use vibectl_config::{Access, Acme, Jwt, JwtIssuer, Provider, ProviderKind, Tls};
 use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
@@ -62,6 +62,11 @@ pub fn client_ca(tls: &Tls) -> PartFiles {
     PartFiles::new(
         named.into_iter().filter_map(|(name, path)| path.clone().map(|path| (name.to_owned(), path))),
     )
+}
+
+/// The answers that somebody else writes.
+pub fn answers(acme: &Acme) -> PartFiles {
+    PartFiles::new(acme.answers_file.clone().map(|path| (ANSWERS_FILE.to_owned(), path)))
 }
 
 /// Keys and CAs of all providers.

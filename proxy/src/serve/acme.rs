@@ -1,5 +1,5 @@
-//! Serving with a certificate from an ACME server. The port is open before there is one, for the challenge alone: every other
-//! handshake is refused, and the server is not ready.
+//! Serving with a certificate from an ACME server, whether we order it or somebody else does. The port is open before there is
+//! one, for the challenge alone: every other handshake is refused, and the server is not ready.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use vibectl_config::Config;
 use vibectl_pki::Leaf;
 
 use crate::acme::http01::{self, Http01};
+use crate::acme::pending::Pending;
+use crate::acme::plan::http01 as http01_plan;
 use crate::acme::{AcmePlan, Worker, alpn};
 use crate::cli::outcome::Failure;
 use crate::listener::tls::Security;
@@ -40,14 +42,8 @@ pub(super) async fn establish(
     tasks: &mut JoinSet<anyhow::Result<()>>,
 ) -> Result<Security, Failure> {
     let config = Arc::new(ArcSwap::new(alpn::without_certificate().map_err(Failure::running)?));
-    let (answers, http01) = (plan.answers.clone(), plan.http01.clone());
-    if let Some((state, host, port)) = http01 {
-        let listener = challenge_listener(state, &host, port, shared).await?;
-        tasks.spawn(async move {
-            listener.serve().await;
-            Ok(())
-        });
-    }
+    let answers = Pending::Folder(plan.answers.clone());
+    open_challenge_port(plan.http01.clone(), shared, tasks).await?;
     let (adopting, adopted) = (Arc::clone(shared), Arc::clone(&config));
     let adopt = Box::new(move |leaf: &Leaf| adopt(&adopting, &adopted, leaf));
     let mut worker = Worker::new(plan, Arc::clone(shared), adopt);
@@ -58,6 +54,44 @@ pub(super) async fn establish(
         Ok(())
     });
     Ok(Security::Acme(config, answers))
+}
+
+/// Opens the listener of HTTP-01. Answers and certificate come as files, and the reloader puts them in force.
+pub(super) async fn establish_mounted(
+    place: &Arc<ArcSwap<ServerConfig>>,
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> Result<Security, Failure> {
+    let config = shared.config();
+    let answers = Pending::Mounted(shared.answers.clone());
+    let names = config.acme.domains.clone().into();
+    open_challenge_port(http01_plan(&config, answers.clone(), names), shared, tasks).await?;
+    let waiting = Arc::clone(shared);
+    let stop = shared.shutdown.of_reports().drain;
+    tasks.spawn(async move {
+        stop.run_until_cancelled(waiting.tls.wait()).await;
+        if waiting.tls.get().is_some() {
+            waiting.health.serving().await;
+        }
+        // A task that ends, ends the server.
+        stop.cancelled().await;
+        Ok(())
+    });
+    Ok(Security::Acme(Arc::clone(place), answers))
+}
+
+async fn open_challenge_port(
+    http01: Option<(Http01, String, u16)>,
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+) -> Result<(), Failure> {
+    let Some((state, host, port)) = http01 else { return Ok(()) };
+    let listener = challenge_listener(state, &host, port, shared).await?;
+    tasks.spawn(async move {
+        listener.serve().await;
+        Ok(())
+    });
+    Ok(())
 }
 
 async fn challenge_listener(

@@ -89,7 +89,11 @@ impl Plan {
         match self {
             Self::Plaintext => return Ok(Security::Plaintext),
             Self::Acme(plan) => return acme::establish(*plan, shared, tasks).await,
-            Self::Files => {}
+            Self::Files => {
+                if let Some(place) = shared.open_place.get() {
+                    return acme::establish_mounted(place, shared, tasks).await;
+                }
+            }
             Self::SelfSigned(paths, names) => {
                 let leaf = self_signed::in_files(&paths, &names, now)
                     .context("no self-signed certificate")

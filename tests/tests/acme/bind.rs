@@ -42,6 +42,10 @@ impl Bind {
         Self { process, folder, port }
     }
 
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The section `acme.dns` for this server, as one line.
     pub(crate) fn section(&self, key_file: &str) -> String {
         let key_file = self.folder.path().join(key_file).display().to_string();

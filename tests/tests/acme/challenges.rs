@@ -74,7 +74,7 @@ async fn h10_a_pending_challenge_is_answered_for_its_name_and_protocol_alone() {
 #[tokio::test]
 async fn h10_dns_01_goes_through_bind9_and_takes_back_its_record_and_no_other() {
     let bind = Bind::start();
-    let pebble = Pebble::with(&Options { dns: Some(bind.port), ..Options::default() });
+    let pebble = Pebble::with(&Options { dns: Some(bind.address()), ..Options::default() });
     let mut setup = Setup { challenge: "dns-01", names: vec![ZONE, "*.b.example"], ..Setup::new(&pebble) };
     setup.config = format!("acme:\n  ca_cert_file: {}\n  {}\n", pebble.ca_file(), bind.section("key"));
     let record = format!("_acme-challenge.{ZONE}");
@@ -111,7 +111,7 @@ fn h10_dns_01_takes_back_its_record_after_a_failure_too() {
 #[test]
 fn dns_01_with_a_key_that_the_name_server_does_not_accept_says_where_to_look() {
     let bind = Bind::start();
-    let pebble = Pebble::with(&Options { dns: Some(bind.port), ..Options::default() });
+    let pebble = Pebble::with(&Options { dns: Some(bind.address()), ..Options::default() });
     let mut setup = Setup { challenge: "dns-01", names: vec![ZONE], ..Setup::new(&pebble) };
     setup.config = format!("acme:\n  ca_cert_file: {}\n  {}\n", pebble.ca_file(), bind.section("wrong-key"));
 
@@ -124,7 +124,7 @@ fn dns_01_with_a_key_that_the_name_server_does_not_accept_says_where_to_look() {
 #[tokio::test]
 async fn dns_01_goes_through_a_program_of_your_own() {
     let bind = Bind::start();
-    let pebble = Pebble::with(&Options { dns: Some(bind.port), ..Options::default() });
+    let pebble = Pebble::with(&Options { dns: Some(bind.address()), ..Options::default() });
     let mut setup = Setup { challenge: "dns-01", names: vec![ZONE], ..Setup::new(&pebble) };
     let (script, log) = (setup.home.path().join("hook.sh"), setup.home.path().join("hook.log"));
     // Writes down what it is asked, and says no: that this is told is what is tried here.
@@ -143,7 +143,7 @@ async fn dns_01_goes_through_a_program_of_your_own() {
 #[tokio::test]
 async fn dns_01_by_a_program_of_your_own_gets_a_certificate_and_takes_back_its_record() {
     let bind = Bind::start();
-    let pebble = Pebble::with(&Options { dns: Some(bind.port), ..Options::default() });
+    let pebble = Pebble::with(&Options { dns: Some(bind.address()), ..Options::default() });
     let mut setup = Setup { challenge: "dns-01", names: vec![ZONE], ..Setup::new(&pebble) };
     let script = setup.home.path().join("hook.sh");
     std::fs::write(&script, bind.nsupdate_hook()).expect("written");

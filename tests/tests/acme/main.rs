@@ -7,6 +7,7 @@ mod bind;
 mod challenges;
 mod crashes;
 mod http_listener;
+mod mounted;
 mod nonces;
 mod pebble;
 mod process;

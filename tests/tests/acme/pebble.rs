@@ -12,8 +12,9 @@ pub(crate) struct Pebble {
     pub(crate) process: Process,
     _dns: Option<Process>,
     folder: tempfile::TempDir,
+    address: String,
     /// Port of the directory.
-    port: u16,
+    pub(crate) port: u16,
     /// Port of its management.
     management: u16,
     /// Where it looks for HTTP-01 answers.
@@ -27,16 +28,30 @@ pub(crate) struct Options {
     pub(crate) bad_nonces: u32,
     /// Keys of external accounts that it knows, base64url; when there is one, every account needs one.
     pub(crate) external: Vec<(&'static str, &'static str)>,
-    /// Port of a name server to ask; none: one that knows every name.
-    pub(crate) dns: Option<u16>,
+    /// A name server to ask; none: one that knows every name.
+    pub(crate) dns: Option<String>,
     pub(crate) validity_seconds: u32,
     pub(crate) chain_length: u32,
+    /// Its own address, and further names of it.
+    pub(crate) address: String,
+    pub(crate) names: Vec<String>,
+    /// Where it looks for answers, HTTP-01 and TLS-ALPN-01; none: free ports.
+    pub(crate) challenge_ports: Option<[u16; 2]>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let validity_seconds = 90 * 24 * 3600;
-        Self { bad_nonces: 0, external: Vec::new(), dns: None, validity_seconds, chain_length: 1 }
+        Self {
+            bad_nonces: 0,
+            external: Vec::new(),
+            dns: None,
+            validity_seconds,
+            chain_length: 1,
+            address: "127.0.0.1".to_owned(),
+            names: Vec::new(),
+            challenge_ports: None,
+        }
     }
 }
 
@@ -48,30 +63,35 @@ impl Pebble {
     pub(crate) fn with(options: &Options) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let [port, management, http_port, tls_port] = [(); 4].map(|()| free_port());
-        let key = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]);
+        let [http_port, tls_port] = options.challenge_ports.unwrap_or([http_port, tls_port]);
+        let own = [options.address.clone(), "localhost".to_owned()];
+        let key = rcgen::generate_simple_self_signed(
+            own.into_iter().chain(options.names.clone()).collect::<Vec<_>>(),
+        );
         let key = key.expect("a certificate");
         std::fs::write(folder.path().join("cert.pem"), key.cert.pem()).expect("written");
         std::fs::write(folder.path().join("key.pem"), key.signing_key.serialize_pem()).expect("written");
         let config = config(options, port, management, http_port, tls_port);
         std::fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
-        let (dns, dns_port) = if let Some(port) = options.dns {
-            (None, port)
+        let (dns, dns_server) = if let Some(server) = &options.dns {
+            (None, server.clone())
         } else {
             let (process, port) = every_name_is_here();
-            (Some(process), port)
+            (Some(process), format!("127.0.0.1:{port}"))
         };
         let mut command = Command::new(tools::pebble().expect("pebble is built"));
         command.current_dir(folder.path()).args(["-config", "config.json", "-dnsserver"]);
-        command.arg(format!("127.0.0.1:{dns_port}"));
+        command.arg(dns_server);
         command.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_CHAIN_LENGTH", options.chain_length.to_string());
         command.env("PEBBLE_WFE_NONCEREJECT", options.bad_nonces.to_string()).env("PEBBLE_AUTHZREUSE", "0");
         let process = Process::start(&mut command);
         wait_for("pebble listens", || process.output().contains("ACME directory available at"));
-        Self { process, _dns: dns, folder, port, management, http_port, tls_port }
+        let address = options.address.clone();
+        Self { process, _dns: dns, folder, address, port, management, http_port, tls_port }
     }
 
     pub(crate) fn directory(&self) -> String {
-        format!("https://127.0.0.1:{}/dir", self.port)
+        format!("https://{}:{}/dir", self.address, self.port)
     }
 
     /// The CA of its own address, as a path.
@@ -105,7 +125,7 @@ impl Pebble {
     }
 
     fn manage(&self, path: &str) -> String {
-        format!("https://127.0.0.1:{}{path}", self.management)
+        format!("https://{}:{}{path}", self.address, self.management)
     }
 
     fn client(&self) -> reqwest::Client {
@@ -124,8 +144,8 @@ fn config(options: &Options, port: u16, management: u16, http_port: u16, tls_por
     let external: serde_json::Map<_, _> =
         options.external.iter().map(|(id, key)| ((*id).to_owned(), json!(key))).collect();
     json!({"pebble": {
-        "listenAddress": format!("127.0.0.1:{port}"),
-        "managementListenAddress": format!("127.0.0.1:{management}"),
+        "listenAddress": format!("{}:{port}", options.address),
+        "managementListenAddress": format!("{}:{management}", options.address),
         "certificate": "cert.pem",
         "privateKey": "key.pem",
         "httpPort": http_port,

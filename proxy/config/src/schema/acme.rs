@@ -42,6 +42,8 @@ pub struct Acme {
     pub dns: Option<Dns>,
     /// Whether certificates are renewed.
     pub auto_renew: bool,
+    /// Where somebody else orders: the pending answers, which that one writes; the certificate is that of `tls.cert_file`.
+    pub answers_file: Option<PathBuf>,
 }
 
 impl Default for Acme {
@@ -58,6 +60,7 @@ impl Default for Acme {
             challenge: Challenge::default(),
             dns: None,
             auto_renew: true,
+            answers_file: None,
         }
     }
 }
@@ -94,6 +97,7 @@ impl Acme {
             challenge: section.decode("challenge", Challenge::decode),
             dns: section.read("dns", Dns::decode),
             auto_renew: section.read("auto_renew", Cursor::boolean).unwrap_or(default.auto_renew),
+            answers_file: section.read("answers_file", Cursor::path),
         };
         for (key, why) in RETIRED {
             section.retired(key, why, |_| Some(()));
@@ -119,6 +123,10 @@ impl Acme {
         }
         if self.staging && self.directory_url != LETS_ENCRYPT {
             problem("acme.staging", "contradicts acme.directory_url; leave one of them out".to_owned());
+        }
+        if self.answers_file.is_some() {
+            let text = "for a server whose certificate somebody else orders; leave it out with acme.enabled";
+            problem("acme.answers_file", text.to_owned());
         }
         if !self.agree_tos {
             problem("acme.agree_tos", self.terms());
@@ -169,6 +177,7 @@ serialize_differences!(Acme {
     challenge,
     dns,
     auto_renew,
+    answers_file,
 });
 
 /// An external account (RFC 8555, 7.3.4).

@@ -44,10 +44,10 @@ pub(super) enum RegistrationError {
     )]
     Terms(String),
     #[error(
-        "the ACME server wants an external account; its owner hands out a key for acme.eab.kid and acme.eab.hmac_key_file"
+        "the ACME server wants an external account; its owner hands out a key for acme.eab.kid and acme.eab.hmac_key_file of a server, or spec.tls.acme.externalAccount of an LlmProxy"
     )]
     ExternalAccountRequired,
-    #[error("the ACME server refuses the external account (acme.eab): {0}")]
+    #[error("the ACME server refuses the external account (acme.eab, or spec.tls.acme.externalAccount): {0}")]
     ExternalAccount(String),
     #[error("the stored account key cannot be used")]
     Key,
