@@ -101,7 +101,9 @@ impl<'a> Applier<'a> {
         observed: &Observed,
     ) -> Result<(), Error> {
         self.ensure_mounted(prepared, observed).await?;
-        self.ensure(&prepared.service, &observed.services).await?;
+        for service in [Some(&prepared.service), prepared.challenge_service.as_ref()].into_iter().flatten() {
+            self.ensure(service, &observed.services).await?;
+        }
         self.ensure(&prepared.network_policy, &observed.network_policies).await?;
         if let Some(budget) = &prepared.disruption_budget {
             self.ensure(budget, &observed.disruption_budgets).await?;
@@ -123,7 +125,8 @@ impl<'a> Applier<'a> {
             self.ensure(secret, &observed.secrets).await?;
         }
         self.ensure_certificate(prepared.certificate.as_ref(), observed).await?;
-        let config_maps = [Some(&prepared.jwks), prepared.ca_bundle.as_ref(), Some(&prepared.config)];
+        let Resources { jwks, ca_bundle, answers, config, .. } = prepared;
+        let config_maps = [Some(jwks), ca_bundle.as_ref(), answers.as_ref(), Some(config)];
         for config_map in config_maps.into_iter().flatten() {
             self.ensure(config_map, &observed.config_maps).await?;
         }

@@ -1,6 +1,6 @@
 //! What every reconcile may use: the client, the caches, the keys, the fleet, the clock.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::api::{
@@ -18,6 +18,7 @@ use kube::{
 use self::cache::Cache;
 use crate::{
     access::Departures,
+    acme::orders::Orders,
     api::{LlmProxy, ProxyToken},
     cert_manager::Certificate,
     events::Events,
@@ -39,6 +40,8 @@ pub struct Context {
     pub stores: Stores,
     /// What the proxy pods report, and what they should.
     pub fleet: Arc<FleetBook>,
+    /// What is wanted of ACME servers.
+    pub acme: Arc<Orders>,
     /// The issuer of the cluster's service accounts.
     pub cluster_issuer: Arc<ClusterIssuer>,
     /// Deletions of ProxyTokens that were seen.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub server_image: String,
     /// How long clients may take to see a changed Secret.
     pub tls_switch_wait: std::time::Duration,
+    /// Address of the API server, where it is known: no user's URL may lead there.
+    pub api_server: Option<IpAddr>,
     /// Namespaces to serve; empty for all.
     pub watch_namespaces: Vec<String>,
 }

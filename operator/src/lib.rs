@@ -9,6 +9,7 @@
 //! write of `report` hold a client; everything else takes what it needs as values, time included.
 
 pub mod access;
+pub mod acme;
 pub mod admin;
 pub mod api;
 pub mod apply;

@@ -4,15 +4,23 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use vibectl_config::mount::{ANSWERS_FILE, Part};
 
 use crate::{
+    acme::{self, orders::Shown},
     api::{LlmProxy, LlmProxyStatus},
-    apply::{Applier, Observed},
+    apply::{Applier, Observed, prune::is_rolled_out},
     context::Context,
     error::Error,
     fleet::pods,
-    llm_proxy::{report::Seen, switch::Scene},
+    llm_proxy::{
+        build::{Applied, Resources},
+        report::Seen,
+        switch::Scene,
+        validate::{TlsMode, ValidatedProxy},
+    },
     metrics::Outcome,
+    names::acme_secret,
     runtime::controller::Done,
 };
 
@@ -22,6 +30,7 @@ pub mod dereference;
 pub mod endpoint;
 pub mod gather;
 pub mod issuers;
+pub mod ordered;
 pub mod report;
 pub mod sight;
 pub mod switch;
@@ -73,7 +82,11 @@ async fn pass(proxy: &LlmProxy, context: &Context) -> Result<Done, Error> {
     };
     let wrote = applier.writes() > 0;
 
+    if hold.is_none() {
+        tidy(context, &validated, &applied).await?;
+    }
     let revisions = applied.revisions.clone();
+    show(context, &uid, &applied);
     let expected = sight::expected(if hold.is_some() { revisions.without_certificate() } else { revisions });
     context.fleet.expect(&uid, expected.clone(), gathered.grants.clone());
     let views = context.fleet.view(&uid, &pods);
@@ -82,6 +95,39 @@ async fn pass(proxy: &LlmProxy, context: &Context) -> Result<Done, Error> {
     let done = tell(proxy, context, status).await?;
     let due = hold.and_then(|hold| hold.until).map_or(gathered.due, |until| until.min(gathered.due));
     Ok(if wrote { changed(done).again_after(PATIENCE) } else { done }.again_after(until(due, now)))
+}
+
+/// Tells the worker which answers are written for the pods.
+fn show(context: &Context, uid: &str, applied: &Resources<Applied>) {
+    let answers = applied.answers.as_ref().and_then(|map| map.data.as_ref()?.get(ANSWERS_FILE));
+    let answers = answers.and_then(|text| serde_json::from_str(text).ok());
+    if let Some((answers, revision)) = answers.zip(applied.revisions.parts.get(&Part::Acme).cloned()) {
+        context.acme.show(uid, Shown { answers, revision });
+    }
+}
+
+/// Removes accounts and orders that nobody needs any more: those of another mode once all pods are of today's, and those of
+/// another ACME server once there is a certificate of today's.
+async fn tidy(
+    context: &Context,
+    validated: &ValidatedProxy,
+    applied: &Resources<Applied>,
+) -> Result<(), Error> {
+    let keep = match &validated.tls {
+        TlsMode::Acme(order, _) => {
+            let name = acme_secret(&validated.uid, &order.directory_url);
+            let kept = context.stores.own_secrets.get(&context.settings.operator_namespace, &name);
+            let issued = kept.is_some_and(|secret| acme::state::read(&secret).pair.is_some());
+            if !issued {
+                return Ok(());
+            }
+            Some(order.directory_url.as_str())
+        }
+        _ if is_rolled_out(&applied.deployment) => None,
+        _ => return Ok(()),
+    };
+    acme::store::forget(context, &validated.uid, keep).await?;
+    Ok(())
 }
 
 /// Writes the status on a difference, with an Event when the summary changed.

@@ -40,6 +40,17 @@ pub enum Expiring {
     Certificate,
 }
 
+/// How an attempt to get a certificate from an ACME server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AcmeOutcome {
+    /// The first certificate for its names.
+    Issued,
+    /// A certificate in the place of another.
+    Renewed,
+    /// None; it is tried again.
+    Failed,
+}
+
 /// Limits of the expiry gauge: how many end within so many days.
 const EXPIRY_DAYS: [(i64, &str); 3] = [(1, "1"), (7, "7"), (30, "30")];
 
@@ -71,6 +82,12 @@ pub struct Metrics {
     leader: Gauge<i64, AtomicI64>,
     polls: Family<PollLabels, Counter<u64, AtomicU64>>,
     refreshes: Counter<u64, AtomicU64>,
+    acme: Family<AcmeLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AcmeLabels {
+    outcome: AcmeOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -90,6 +107,7 @@ impl Default for Metrics {
             leader: Gauge::default(),
             polls: Family::default(),
             refreshes: Counter::default(),
+            acme: Family::default(),
         };
         metrics.register();
         metrics
@@ -138,6 +156,11 @@ impl Metrics {
         self.refreshes.inc();
     }
 
+    /// An attempt to get a certificate from an ACME server ended.
+    pub fn acme(&self, outcome: AcmeOutcome) {
+        self.acme.get_or_create_owned(&AcmeLabels { outcome }).inc();
+    }
+
     /// Everything in the text format of Prometheus.
     pub fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -164,6 +187,11 @@ impl Metrics {
         registry.register("leader", "1 on the replica that leads", self.leader.clone());
         registry.register("fleet_polls", "Reports asked of proxy pods", self.polls.clone());
         registry.register("pod_refreshes", "Pods annotated to refresh their mounts", self.refreshes.clone());
+        registry.register(
+            "acme_attempts",
+            "Attempts to get a certificate from an ACME server",
+            self.acme.clone(),
+        );
     }
 }
 
@@ -184,6 +212,7 @@ macro_rules! label {
 }
 label!(Kind, LlmProxy => "llm_proxy", ProxyToken => "proxy_token");
 label!(Outcome, Changed => "changed", Unchanged => "unchanged", Error => "error");
+label!(AcmeOutcome, Issued => "issued", Renewed => "renewed", Failed => "failed");
 label!(Expiring, Token => "token", Certificate => "certificate");
 
 #[cfg(test)]

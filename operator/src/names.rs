@@ -63,6 +63,8 @@ pub const SERVICE_PORT: i32 = 50051;
 pub const ADMIN_PORT: i32 = 9095;
 /// Port of the fleet service.
 pub const FLEET_PORT: i32 = 9443;
+/// Port of the answers to http-01 challenges.
+pub const CHALLENGE_PORT: i32 = 8080;
 
 /// Longest name of a Service, and of anything whose name becomes a label value.
 pub const MAX_NAME: usize = 63;
@@ -109,6 +111,12 @@ impl ProxyNames {
         fitting(&self.proxy, "-serving")
     }
 
+    /// Secret with the certificate that the operator got from an ACME server, ConfigMap with the answers to its challenges, and
+    /// the Service by which it asks for them.
+    pub fn acme(&self) -> String {
+        fitting(&self.proxy, "-acme")
+    }
+
     /// ConfigMap with the public keys of tokens.
     pub fn jwks(&self) -> String {
         fitting(&self.proxy, "-jwks")
@@ -150,6 +158,14 @@ impl ProxyNames {
 pub fn signing_secret(proxy_uid: &str) -> String {
     format!("signing-{proxy_uid}")
 }
+
+/// Secret with the account at this ACME server, the order and the certificate of an LlmProxy, in the operator's namespace.
+pub fn acme_secret(proxy_uid: &str, directory_url: &str) -> String {
+    format!("{ACME_SECRETS}{proxy_uid}-{}", short_hash(directory_url.as_bytes()))
+}
+
+/// How the names of all these begin.
+pub const ACME_SECRETS: &str = "acme-";
 
 /// Secret with the fleet CA and the operator's own identity, in the operator's namespace.
 pub const FLEET_CA_SECRET: &str = "vibectl-fleet-ca";

@@ -3,7 +3,7 @@
 //! Every replica watches and serves probes; the leader alone reconciles. A clean stop lets running reconciles come to
 //! their end, then gives the lease back; a lost lease or a task that ends by itself ends the process at once.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::Api;
@@ -22,6 +22,7 @@ use self::{
 };
 use crate::{
     access::Departures,
+    acme,
     admin::{self, Probes},
     args::Args,
     context::{Context, Settings, Stores, Triggers},
@@ -189,6 +190,7 @@ fn start_work(context: &Arc<Context>, gone: Arc<Notify>, stop: &CancellationToke
     tasks.spawn("llmproxy controller", proxies.run(one, stop.clone(), llm_proxy::reconcile));
     tasks.spawn("proxytoken controller", tokens.run(other, stop.clone(), proxy_token::reconcile));
     tasks.spawn("fleet poller", poller::run(Arc::clone(context), stop.clone()));
+    tasks.spawn("acme orders", acme::worker::run(Arc::clone(context), stop.clone()));
     tasks.spawn("sweeper", sweep_until(Arc::clone(context), gone, stop.clone()));
     tasks.spawn("cluster issuer", cluster_issuer::watch(Arc::clone(context), stop.clone()));
     tasks.spawn("expiry gauges", expiry::watch(Arc::clone(context), stop.clone()));
@@ -202,10 +204,12 @@ fn context(args: &Args, clients: &Clients, stores: Stores) -> Arc<Context> {
             operator_namespace: args.namespace.clone(),
             server_image: args.server_image.clone(),
             tls_switch_wait: args.tls_switch_wait.into(),
+            api_server: api_server(),
             watch_namespaces: args.watched(),
         },
         stores,
         fleet: Arc::new(FleetBook::default()),
+        acme: Arc::default(),
         cluster_issuer: Arc::default(),
         departures: Departures::default(),
         events: Events::new(clients.calls.clone(), &args.identity),
@@ -213,6 +217,11 @@ fn context(args: &Args, clients: &Clients, stores: Stores) -> Arc<Context> {
         triggers: Triggers::default(),
         clock: Arc::new(Timestamp::now),
     })
+}
+
+/// As the kubelet tells every pod.
+fn api_server() -> Option<IpAddr> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()
 }
 
 async fn synced(context: &Context, probes: &Probes) {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use vibectl_operator::metrics::{Expiring, Kind, Metrics, Outcome};
+use vibectl_operator::metrics::{AcmeOutcome, Expiring, Kind, Metrics, Outcome};
 
 /// Types, values and reasons of conditions, as their source spells them.
 #[test]
@@ -32,6 +32,7 @@ fn every_metric_of_the_operator_is_explained() {
     metrics.leads(true);
     metrics.polled(true);
     metrics.refreshed();
+    metrics.acme(AcmeOutcome::Failed);
 
     let text = metrics.render().unwrap();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));

@@ -46,6 +46,9 @@ use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
     validation = Rule::new("!has(self.spec.tls) || !has(self.spec.tls.certManager) || !has(self.spec.tls.certManager.serviceNames) || self.spec.tls.certManager.serviceNames || (has(self.spec.hosts) && self.spec.hosts.exists(h, !h.startsWith('*.')))")
         .message("spec.hosts needs a name that is no wildcard with tls.certManager.serviceNames: false")
         .field_path(".spec.hosts"),
+    validation = Rule::new("!has(self.spec.tls) || !has(self.spec.tls.acme) || (has(self.spec.hosts) && self.spec.hosts.size() > 0 && self.spec.hosts.all(h, !h.startsWith('*.') && !h.contains(':') && !h.matches('^[0-9.]+$')))")
+        .message("spec.hosts needs at least one DNS name with tls.acme, and nothing else: no wildcards, no addresses")
+        .field_path(".spec.hosts"),
     validation = Rule::new("has(self.spec.providers) == has(self.spec.models)")
         .message("spec.providers and spec.models belong together: give both, or neither for the embedded echo provider")
         .field_path(".spec.providers")
@@ -56,7 +59,8 @@ pub struct LlmProxySpec {
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 64))]
     pub replicas: i32,
-    /// Further DNS names and IP addresses of the certificate; the Service's names are always in it.
+    /// Further DNS names and IP addresses of the certificate. The Service's names are always in it, but for tls.acme, whose
+    /// certificates are for these names alone, and tls.certManager with serviceNames: false.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 24),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     duration::Duration,
-    reference::{NotAvailableYet, SecretName},
+    reference::{SecretKey, SecretName},
 };
 
 /// The certificate mode. No mode ever falls back to a weaker one.
@@ -29,9 +29,9 @@ pub struct Tls {
     /// A certificate that cert-manager issues and renews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert_manager: Option<CertManager>,
-    /// Not available yet.
+    /// A certificate that the operator orders from an ACME server such as Let's Encrypt, one for all replicas, for spec.hosts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub acme: Option<NotAvailableYet>,
+    pub acme: Option<Acme>,
     /// A Secret with tls.crt and tls.key; ca.crt, if there, is passed on to the clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretName>,
@@ -46,7 +46,8 @@ impl Tls {
 
     /// Whether the Service's names are in the certificate.
     pub fn has_service_names(&self) -> bool {
-        self.cert_manager.as_ref().and_then(|chosen| chosen.service_names).unwrap_or(true)
+        let ordered = self.cert_manager.as_ref().and_then(|chosen| chosen.service_names).unwrap_or(true);
+        self.acme.is_none() && ordered
     }
 
     /// Nothing is chosen, so it is `privateCa`. Not a default of the schema: the stored default would stay beside a later choice,
@@ -154,6 +155,64 @@ pub struct IssuerRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub group: Option<String>,
+}
+
+/// An order with an ACME server (RFC 8555).
+///
+/// Without defaults in the schema, for the reason that `CertManager` has.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Acme {
+    /// Contact of the account, for notices of the ACME server.
+    #[schemars(length(min = 3, max = 254), regex(pattern = r"^[^\s@,<>?]+@[^\s@,<>?]+$"))]
+    pub email: String,
+    /// Whether you accept the terms of service of the ACME server. Needed.
+    #[x_kube(validation = ("self", "acme.termsOfServiceAgreed must be true: accept the terms of service of the ACME server (Let's Encrypt: https://letsencrypt.org/repository/)"))]
+    pub terms_of_service_agreed: bool,
+    /// The ACME server. Left out: `https://acme-v02.api.letsencrypt.org/directory`. For trying out:
+    /// `https://acme-staging-v02.api.letsencrypt.org/directory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 2048), regex(pattern = r"^https://[^\s/@?#]+(/\S*)?$"))]
+    pub directory_url: Option<String>,
+    /// The CA of the ACME server's own address, PEM, in place of the well-known ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+    /// How the hosts are proven: http-01 (when left out) on port 80, or tls-alpn-01 on port 443.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenge>,
+    /// Binds the account to one that you have with the owner of the ACME server, where that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_account: Option<ExternalAccount>,
+}
+
+impl Acme {
+    /// The Secrets that are named.
+    pub fn named_keys(&self) -> impl Iterator<Item = &SecretKey> {
+        self.ca_bundle.iter().chain(self.external_account.as_ref().map(|account| &account.key))
+    }
+}
+
+/// How hosts are proven.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum Challenge {
+    #[default]
+    #[serde(rename = "http-01")]
+    #[expect(missing_docs, reason = "a doc comment on a variant turns the enum into a oneOf in the schema")]
+    Http01,
+    #[serde(rename = "tls-alpn-01")]
+    #[expect(missing_docs, reason = "as above")]
+    TlsAlpn01,
+}
+
+/// An external account (RFC 8555, 7.3.4).
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalAccount {
+    /// Name of the key that the owner of the ACME server handed out.
+    #[schemars(length(min = 1, max = 512))]
+    pub key_id: String,
+    /// That key, in base64url as it is handed out.
+    pub key: SecretKey,
 }
 
 /// What becomes of a key when its certificate is renewed.

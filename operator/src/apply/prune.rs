@@ -33,7 +33,8 @@ impl Applier<'_> {
             deployments,
         } = observed;
         self.prune_kind(service_accounts, &names([&applied.service_account])).await?;
-        self.prune_kind(services, &names([&applied.service])).await?;
+        self.prune_kind(services, &names([&applied.service].into_iter().chain(&applied.challenge_service)))
+            .await?;
         self.prune_kind(network_policies, &names([&applied.network_policy])).await?;
         self.prune_kind(disruption_budgets, &names(&applied.disruption_budget)).await?;
         self.prune_kind(deployments, &names([&applied.deployment])).await?;
@@ -46,7 +47,8 @@ impl Applier<'_> {
             self.prune_kind(certificates, &names(&applied.certificate)).await?;
         }
         self.prune_secrets(applied, secrets).await?;
-        let config_maps_wanted = [&applied.config, &applied.jwks].into_iter().chain(&applied.ca_bundle);
+        let optional = applied.ca_bundle.iter().chain(&applied.answers);
+        let config_maps_wanted = [&applied.config, &applied.jwks].into_iter().chain(optional);
         let mut keep = names(config_maps_wanted);
         keep.extend(mounted.iter().cloned());
         keep.extend(applied.keeps_bundle.clone());

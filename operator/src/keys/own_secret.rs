@@ -22,8 +22,13 @@ pub async fn read(context: &Context, name: &str) -> Result<Option<Arc<Secret>>, 
     if let Some(secret) = context.stores.own_secrets.get(&context.settings.operator_namespace, name) {
         return Ok(Some(secret));
     }
+    Ok(fetch(context, name).await?.map(Arc::new))
+}
+
+/// The Secret of this name as the API server has it now. One that is not ours is an error.
+pub async fn fetch(context: &Context, name: &str) -> Result<Option<Secret>, KeysError> {
     match api(context).get_opt(name).await? {
-        Some(secret) if is_ours(&secret) => Ok(Some(Arc::new(secret))),
+        Some(secret) if is_ours(&secret) => Ok(Some(secret)),
         Some(_) => Err(KeysError::Foreign(name.to_owned())),
         None => Ok(None),
     }

@@ -1,6 +1,7 @@
 //! From a valid proxy to the objects that make it run. Pure: the same input gives the same bytes.
 
 mod access;
+mod acme;
 mod authority;
 mod certificate;
 mod config;
@@ -28,10 +29,13 @@ use vibectl_config::mount::{RevisionKey, SHARDS};
 use crate::{
     cert_manager::Certificate,
     error::Error,
-    llm_proxy::{authority::Authority, validate::ValidatedProxy},
+    llm_proxy::{
+        authority::Authority,
+        validate::{TlsMode, ValidatedProxy},
+    },
 };
 
-pub use self::{deployment::TLS_OFF, revisions::Revisions};
+pub use self::{acme::Ordered, deployment::TLS_OFF, revisions::Revisions};
 
 /// What building needs beside the proxy itself.
 pub struct Inputs {
@@ -51,6 +55,8 @@ pub struct Inputs {
     pub revision_key: RevisionKey,
     /// With `tls.privateCa` or `tls.selfSigned`: what clients trust.
     pub authority: Option<Authority>,
+    /// With `tls.acme`: what was got from the ACME server so far.
+    pub acme: Option<Ordered>,
 }
 
 /// Nothing was written yet.
@@ -76,6 +82,10 @@ pub struct Resources<Stage> {
     pub jwks: ConfigMap,
     /// The access table.
     pub access: Vec<Secret>,
+    /// With `tls.acme`: the answers to pending challenges.
+    pub answers: Option<ConfigMap>,
+    /// And where an ACME server asks for them.
+    pub challenge_service: Option<Service>,
     /// What cert-manager is asked for.
     pub certificate: Option<Certificate>,
     /// Secrets with keys that were drawn at random: created, and updated only from the version that was read.
@@ -103,6 +113,8 @@ impl Resources<Prepared> {
             keeps_bundle,
             jwks,
             access,
+            answers,
+            challenge_service,
             certificate,
             generated,
             service,
@@ -119,6 +131,8 @@ impl Resources<Prepared> {
             keeps_bundle,
             jwks,
             access,
+            answers,
+            challenge_service,
             certificate,
             generated,
             service,
@@ -135,13 +149,16 @@ impl Resources<Prepared> {
 pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepared>, Error> {
     let (template, template_hash) = pod::template(proxy, &inputs.server_image)?;
     let config = config::config_map(proxy, &template_hash)?;
-    let revisions = revisions::revisions(proxy, inputs, &config);
+    let answers = acme::answers(proxy, inputs)?;
+    let revisions = revisions::revisions(proxy, inputs, &config, answers.as_ref());
     Ok(Resources {
         service_account: access::service_account(proxy),
         ca_bundle: authority::bundle(proxy, inputs.authority.as_ref()),
         keeps_bundle: kept_bundle(proxy),
         jwks: access::jwks(proxy, inputs),
         access: access::shards(proxy, &inputs.access_shards),
+        answers,
+        challenge_service: acme::challenge_service(proxy, &template_hash),
         certificate: certificate::certificate(proxy),
         generated: authority::generated(proxy, inputs),
         service: service::service(proxy),
@@ -154,7 +171,11 @@ pub fn build(proxy: &ValidatedProxy, inputs: &Inputs) -> Result<Resources<Prepar
     })
 }
 
+/// Not with `tls.acme`, whose certificates a public CA vouches for, and whose pods answer challenges before they have one.
 fn kept_bundle(proxy: &ValidatedProxy) -> Option<String> {
+    if matches!(proxy.tls, TlsMode::Acme(..)) {
+        return None;
+    }
     proxy.tls.kept().filter(|kept| kept.pair.is_err()).map(|_| proxy.names.ca_bundle())
 }
 

@@ -1,4 +1,4 @@
-//! Reads what the spec names, and what cert-manager was asked for. Only Secrets of the proxy's own namespace, only these keys.
+//! Reads what the spec names, and the pair that cert-manager or we ourselves were asked for. Only Secrets of the proxy's own namespace, only these keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,11 @@ use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
 use zeroize::Zeroizing;
 
 use crate::{
-    api::{LlmProxy, LlmProxySpec, reference::SecretKey},
+    api::{
+        LlmProxy, LlmProxySpec,
+        reference::SecretKey,
+        tls::{Acme, Tls},
+    },
     cert_manager::CERTIFICATE_NAME_ANNOTATION,
     error::Error,
     names::{PROXY_UID_LABEL, ProxyNames},
@@ -42,12 +46,12 @@ impl Referenced {
         self.keys.get(key).unwrap_or(&Lookup::NoSecret)
     }
 
-    /// Where cert-manager should write there is a Secret already, and not one that it wrote for this proxy.
+    /// Where the ordered pair should be there is a Secret already, and not one that was written for this proxy.
     pub fn has_stranger(&self) -> bool {
         self.stranger
     }
 
-    /// The same with a Secret of somebody else where cert-manager should write.
+    /// The same with a Secret of somebody else where the ordered pair should be.
     #[must_use]
     pub fn with_stranger(self, stranger: bool) -> Self {
         Self { stranger, ..self }
@@ -80,26 +84,37 @@ pub async fn dereference(client: &Client, proxy: &LlmProxy) -> Result<Referenced
     Ok(referenced.with_stranger(stranger))
 }
 
-/// Every key of a Secret that is needed: those that the spec names, and those that cert-manager fills.
+/// Every key of a Secret that is needed: those that the spec names, and those of the ordered pair.
 pub fn named_keys(proxy: &LlmProxy) -> BTreeSet<SecretKey> {
     let LlmProxySpec { providers, tls, access, .. } = &proxy.spec;
     let openai = providers.iter().filter_map(|provider| provider.openai.as_ref());
     let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
+    let acme = tls.acme.iter().flat_map(Acme::named_keys).cloned();
     let pairs = tls.named_secret().map(str::to_owned).into_iter().chain(ordered_secret(proxy));
     let tls = pairs.flat_map(|name| {
         [CERTIFICATE_FILE, KEY_FILE, CA_FILE].map(|key| SecretKey { name: name.clone(), key: key.to_owned() })
     });
     let migration = access.migration.iter().map(|migration| migration.secret.clone());
-    providers.chain(tls).chain(migration).collect()
+    providers.chain(acme).chain(tls).chain(migration).collect()
 }
 
-/// The Secret that cert-manager is asked to fill.
+/// The Secret with the pair that is ordered, from cert-manager or from an ACME server.
 pub fn ordered_secret(proxy: &LlmProxy) -> Option<String> {
-    proxy.spec.tls.cert_manager.as_ref().map(|_| ProxyNames::of(&proxy.name_any()).serving())
+    let names = ProxyNames::of(&proxy.name_any());
+    match &proxy.spec.tls {
+        Tls { cert_manager: Some(_), .. } => Some(names.serving()),
+        Tls { acme: Some(_), .. } => Some(names.acme()),
+        _ => None,
+    }
 }
 
-/// By our label, which cert-manager puts on it, or by its own annotation, which is there first.
+/// Ours by its owner. cert-manager's by our label, which it puts on it, or by its own annotation, which is there first.
 fn is_ordered_by(secret: &Secret, proxy: &LlmProxy) -> bool {
+    if proxy.spec.tls.acme.is_some() {
+        let uid = proxy.metadata.uid.as_ref();
+        let owners = secret.owner_references().iter();
+        return owners.filter(|owner| owner.controller == Some(true)).any(|owner| Some(&owner.uid) == uid);
+    }
     let certificate = ProxyNames::of(&proxy.name_any()).serving();
     let labelled = secret.labels().get(PROXY_UID_LABEL);
     proxy.metadata.uid.as_ref().is_some_and(|uid| labelled == Some(uid))

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 10] = [
     "minimal",
     "plaintext",
     "providers",
@@ -30,6 +30,7 @@ pub(crate) const ALL: [&str; 9] = [
     "self_signed",
     "cert_manager",
     "migration",
+    "acme",
     "long_name",
 ];
 
@@ -57,6 +58,7 @@ pub(crate) fn complete(proxy: &LlmProxy) -> Referenced {
                 CERTIFICATE_FILE => certificate.clone(),
                 KEY_FILE => key.clone(),
                 CA_FILE => ca.clone(),
+                "hmac" => "aG1hYyBrZXk".to_owned(),
                 _ => format!("{}/{} of at least 32 bytes", named.name, named.key),
             };
             (named, Lookup::Found(Zeroizing::new(content.into_bytes())))
@@ -88,6 +90,7 @@ pub(crate) fn inputs(proxy: &ValidatedProxy) -> Inputs {
         fleet_identity: identity.map(|key| (key.to_owned(), ByteString(key.into()))).into(),
         revision_key: RevisionKey::new([7; 32]),
         authority: kept_authority(proxy),
+        acme: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
         self, identity,
         table::{Held, Table},
     },
+    acme,
     api::LlmProxy,
     cert_manager::Progress,
     context::{
@@ -20,8 +21,9 @@ use crate::{
     keys,
     llm_proxy::{
         authority::{Authority, AuthorityError, Trouble, Wanted, authority, self_signed},
-        build::Inputs,
+        build::{Inputs, Ordered},
         issuers,
+        ordered::ordered,
         report::migration,
         sight,
         validate::{TlsMode, ValidatedProxy},
@@ -41,13 +43,13 @@ pub struct Gathered {
     pub without_row: Vec<String>,
     /// How much of the access table is held back.
     pub held: Option<Held>,
-    /// With `tls.certManager`: how the order is doing.
+    /// With `tls.certManager` and `tls.acme`: how the order is doing.
     pub order: Option<Order>,
     /// When time alone makes something of this due.
     pub due: Timestamp,
 }
 
-/// How an order with cert-manager is doing.
+/// How an order with cert-manager or with an ACME server is doing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Order {
     /// It cannot be placed.
@@ -56,6 +58,8 @@ pub enum Order {
     Placing,
     /// What cert-manager says of it.
     Placed(Progress),
+    /// With `tls.acme`: what the engine has written down.
+    Acme(acme::state::Progress),
 }
 
 /// How soon it is looked again whether cert-manager is there: no watch tells that.
@@ -73,11 +77,13 @@ pub async fn gather(
     let authority = kept_authority(context, proxy, validated)?;
     let signing_due = keys.signing.next_step.and_then(|second| Timestamp::from_second(second).ok());
     let authority_due = authority.as_ref().and_then(|authority| authority.due);
-    let order = order(context, validated);
+    let acme = ordered(context, validated);
+    let order =
+        acme.as_ref().map(|state| Order::Acme(state.progress.clone())).or_else(|| order(context, validated));
     let look = || context.now().checked_add(LOOK_FOR_API).ok();
     let order_due = match order {
         Some(Order::NoApi(_) | Order::Placing) => look(),
-        Some(Order::Placed(_)) | None => None,
+        Some(Order::Placed(_) | Order::Acme(_)) | None => None,
     };
     let migration_due =
         validated.migration.as_ref().and_then(|migration| migration::due(migration, context.now()));
@@ -99,6 +105,7 @@ pub async fn gather(
             fleet_identity: keys.fleet.data,
             revision_key: keys.fleet.revision_key,
             authority,
+            acme: acme.map(|acme::state::State { pair, answers, progress: _ }| Ordered { pair, answers }),
         },
     })
 }
@@ -164,7 +171,7 @@ fn kept_authority(
         TlsMode::SelfSigned(terms, policy) => {
             self_signed(stored(&validated.names.self_signed()).as_deref(), *policy, &wanted(*terms)).map(Some)
         }
-        TlsMode::Plaintext | TlsMode::Secret(_) | TlsMode::CertManager(..) => Ok(None),
+        TlsMode::Plaintext | TlsMode::Secret(_) | TlsMode::CertManager(..) | TlsMode::Acme(..) => Ok(None),
     }
 }
 

@@ -38,7 +38,7 @@ pub use self::certificate::{Served, has_trouble};
 pub struct Seen {
     /// The certificate that pods serve with, as they report it.
     pub certificate: Option<Served>,
-    /// With `tls.certManager`: how the order is doing.
+    /// With `tls.certManager` and `tls.acme`: how the order is doing.
     pub order: Option<Order>,
     /// Ready pods that do not show the newest revision yet.
     pub waiting: Vec<String>,

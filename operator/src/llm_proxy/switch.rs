@@ -54,6 +54,12 @@ pub fn plan(
     scene: &Scene<'_>,
 ) -> (Resources<Prepared>, Option<Hold>) {
     let from = changes_from(&prepared, scene);
+    if from.is_some()
+        && let Some(service) = &mut prepared.service.spec
+    {
+        // The old pods serve: nobody is to be led to new ones that are not ready.
+        service.publish_not_ready_addresses = None;
+    }
     let published = scene.observed.config_maps.get(&proxy.names.ca_bundle()).map(AsRef::as_ref);
     if let Some(map) = &mut prepared.ca_bundle {
         publish(map, published, from.is_none() && is_settled(&prepared.config, scene), proxy, scene.now);

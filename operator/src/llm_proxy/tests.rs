@@ -35,10 +35,12 @@ async fn reconciled(server: &Server) -> Result<Done, Error> {
             operator_namespace: "vibectl-system".to_owned(),
             server_image: "vibectl-server:1".to_owned(),
             tls_switch_wait: Duration::from_secs(120),
+            api_server: None,
             watch_namespaces: Vec::new(),
         },
         stores: server.stores(),
         fleet: Arc::new(FleetBook::default()),
+        acme: Arc::default(),
         cluster_issuer: Arc::default(),
         departures: Departures::default(),
         events: Events::new(client.clone(), "test"),
@@ -97,7 +99,8 @@ async fn pods_that_answer_make_it_ready() {
 async fn a_spec_that_only_its_author_can_mend_changes_nothing_that_runs() {
     let server = settled("minimal").await;
     server.change("/llmproxies/team", |proxy| {
-        proxy["spec"]["tls"] = json!({"acme": {}});
+        proxy["spec"]["providers"] = json!([{"name": "p", "anthropic": {}}]);
+        proxy["spec"]["models"] = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
         proxy["metadata"]["generation"] = json!(2);
     });
 

@@ -3,6 +3,7 @@
 //! The schema and its CEL rules refuse most mistakes earlier. They are checked here too: the definitions in a cluster can be
 //! older than this operator, and what CEL cannot express has no other place.
 
+mod acme;
 mod migration;
 mod models;
 mod providers;
@@ -27,6 +28,7 @@ use crate::{
 };
 
 pub use self::{
+    acme::{AcmeAccess, AcmeOrder},
     migration::Migration,
     models::Model,
     providers::{Mounted, OpenAi, Provider, ProviderKind},
@@ -167,7 +169,7 @@ pub fn validate(proxy: &LlmProxy, referenced: &Referenced) -> Result<ValidatedPr
         0
     });
     let certificate_names = certificate_names(&names, &namespace, spec, &mut mistakes);
-    let tls = tls::validate(&spec.tls, &names, referenced, &mut mistakes);
+    let tls = tls::validate(spec, &names, referenced, &mut mistakes);
     let uid = proxy.uid().unwrap_or_default();
     for (index, issuer) in spec.access.issuers.iter().enumerate() {
         let keys = issuer.jwks.as_ref().map(|keys| ForeignKeySet::parse(keys.as_bytes()));
@@ -238,10 +240,8 @@ fn certificate_names(
     ];
     let mut all = Vec::new();
     if !tls.has_service_names() && hosts.iter().all(|host| host.starts_with("*.")) {
-        mistakes.invalid(
-            "spec.hosts",
-            "needs a name that is no wildcard with tls.certManager.serviceNames: false",
-        );
+        let mode = if tls.acme.is_some() { "tls.acme" } else { "tls.certManager.serviceNames: false" };
+        mistakes.invalid("spec.hosts", format!("needs a name that is no wildcard with {mode}"));
     }
     for name in own.into_iter().filter(|_| tls.has_service_names()) {
         all.extend(name.parse().inspect_err(|error| mistakes.invalid("metadata.name", error)));
@@ -250,6 +250,10 @@ fn certificate_names(
         all.extend(
             host.parse().inspect_err(|error| mistakes.invalid(&format!("spec.hosts[{index}]"), error)),
         );
+    }
+    if all.is_empty() {
+        // That there is no good name was told above.
+        return None;
     }
     Names::new(all).inspect_err(|error| mistakes.invalid("spec.hosts", error)).ok()
 }

@@ -4,12 +4,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use crate::{
-    api::{LlmProxy, ProxyToken},
+    api::{LlmProxy, ProxyToken, tls::Acme},
     llm_proxy::dereference::ordered_secret,
     names::PROXY_LABEL,
 };
 
-/// Whether the LlmProxy names this Secret of its namespace, or has cert-manager fill it.
+/// Whether the LlmProxy names this Secret of its namespace, or has its certificate put into it.
 pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
     let providers = proxy.spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
     let keys = providers.flat_map(|openai| [openai.api_key.as_ref(), openai.ca_bundle.as_ref()]);
@@ -17,8 +17,9 @@ pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
     let serving = proxy.spec.tls.named_secret();
     let ordered = ordered_secret(proxy);
     let migration = proxy.spec.access.migration.as_ref().map(|migration| migration.secret.name.as_str());
+    let mut acme = proxy.spec.tls.acme.iter().flat_map(Acme::named_keys);
     let single = [serving, ordered.as_deref(), migration];
-    single.contains(&Some(secret)) || names.any(|name| name == secret)
+    single.contains(&Some(secret)) || acme.any(|key| key.name == secret) || names.any(|name| name == secret)
 }
 
 /// The Secret that a ProxyToken is written to.

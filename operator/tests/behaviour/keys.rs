@@ -42,6 +42,7 @@ async fn a_leader_with_an_old_cache_gets_a_conflict_and_changes_nothing() {
         client: behind.client.clone(),
         settings: behind.settings.clone(),
         fleet: behind.fleet.clone(),
+        acme: std::sync::Arc::default(),
         cluster_issuer: std::sync::Arc::default(),
         departures: access::Departures::default(),
         events: behind.events.clone(),

@@ -5,6 +5,7 @@
     reason = "clippy takes only test functions for tests, not what they share"
 )]
 
+mod acme;
 mod election;
 mod fake_api;
 mod fleet;

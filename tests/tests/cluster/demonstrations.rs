@@ -7,11 +7,13 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Service};
 use kube::Api;
 use kube::api::ListParams;
+use vibectl_tests::cluster::{Layout, Name};
 use vibectl_tests::command::{command, run};
 use vibectl_tests::world::World;
 use vibectl_tests::{install, tools};
 
 use crate::objects::until_reachable;
+use crate::pebble::{Options, Pebble};
 use crate::real_client::{HostName, Person};
 
 /// An example of `docs/examples`, in the namespace of the test.
@@ -128,4 +130,58 @@ async fn the_plain_manifests_work_without_the_operator() -> Result<()> {
 
     ensure!(told.contains("Connection test successful"), "{told}");
     Ok(())
+}
+
+/// The Services and the endpoint by which the cluster knows a Pebble on this machine.
+async fn pebble_in_the_cluster(world: &World, pebble: &Pebble) -> Result<()> {
+    let address = Layout::new(Name::Test)?.outer_address();
+    let port = pebble.port;
+    world.apply(&format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: pebble}}, spec: {{ports: [{{name: acme, port: 14000}}]}}}}\n---\n\
+         {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4, ports: [{{name: acme, port: {port}, protocol: TCP}}], \
+         endpoints: [{{addresses: [\"{address}\"]}}], metadata: {{name: pebble-1, labels: {{kubernetes.io/service-name: pebble}}}}}}"
+    ))?;
+    let service = world.api::<Service>().get("pebble").await?.spec.and_then(|spec| spec.cluster_ip);
+    until_reachable(SocketAddr::new(service.context("no address")?.parse()?, 14000)).await
+}
+
+/// The example with a name that leads from Pebble to this Service, called by the released client.
+async fn acme_demonstration(world: &World, file: &str, challenged: &str) -> Result<()> {
+    let names = vec![format!("pebble.{}.svc", world.namespace)];
+    let Some(pebble) = crate::acme::pebble(world, Options { names, ..Options::default() })? else {
+        return Ok(());
+    };
+    pebble_in_the_cluster(world, &pebble).await?;
+    let host = format!("{challenged}.{}.svc.cluster.local", world.namespace);
+    world.apply(&example(world, file)?.replace("llm.example.org", &host))?;
+    world.proxy_ready("demo").await?;
+    let credential = world.token_ready("demo-user").await?;
+    ensure!(credential.url == format!("vibectl-server://{host}:443"), "{}", credential.url);
+
+    let address = world.api::<Service>().get("demo").await?.spec.and_then(|spec| spec.cluster_ip);
+    let address = address.context("no address")?;
+    until_reachable(SocketAddr::new(address.parse()?, 443)).await?;
+    let _name = HostName::add(&address, &host)?;
+    let person = Person::new(world)?;
+    let jwt = person.keep("demo.jwt", &credential.token)?;
+    let root = person.keep("root.crt", &pebble.root().await)?;
+    let files = ["--jwt-path", &jwt, "--ca-bundle", &root, "--activate"];
+    let told =
+        person.vibectl(&[&["setup-proxy", "configure", "demo", &credential.url], &files[..]].concat())?;
+
+    ensure!(told.contains("Connection test successful"), "{told}");
+    ensure!(pebble.orders() == 1, "{}", pebble.process.output());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_acme_demonstration_with_http_01_works_with_pebble() -> Result<()> {
+    let world = World::new("demo-http").await?;
+    acme_demonstration(&world, "demo-acme-http-01.yaml", "demo-acme").await
+}
+
+#[tokio::test]
+async fn the_acme_demonstration_with_tls_alpn_01_works_with_pebble() -> Result<()> {
+    let world = World::new("demo-alpn").await?;
+    acme_demonstration(&world, "demo-acme-tls-alpn-01.yaml", "demo").await
 }

@@ -1,5 +1,6 @@
 //! The operator and the server of this tree on a real cluster, one file for each promise.
 
+mod acme;
 mod bad_objects;
 mod cert_manager;
 mod certificates;
@@ -13,6 +14,12 @@ mod migration;
 mod modes;
 mod objects;
 mod outage;
+#[path = "../acme/pebble.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "shared with the tests of a server alone")]
+mod pebble;
+#[path = "../acme/process.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "as above")]
+mod process;
 mod quickstart;
 mod quiet;
 mod rbac;

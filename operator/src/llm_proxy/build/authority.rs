@@ -9,13 +9,13 @@ use k8s_openapi::{
 use vibectl_config::mount::CA_FILE;
 use vibectl_pki::TrustBundle;
 
-use super::{Inputs, object::metadata};
+use super::{Inputs, acme, object::metadata};
 use crate::llm_proxy::{
     authority::{Authority, Kind},
     validate::{TlsMode, ValidatedProxy},
 };
 
-/// The identity of the fleet port, and with a private CA or a self-signed certificate its key.
+/// The identity of the fleet port, with a private CA or a self-signed certificate its key, and a certificate of an ACME server.
 pub(super) fn generated(proxy: &ValidatedProxy, inputs: &Inputs) -> Vec<Secret> {
     let fleet = secret(proxy, proxy.names.fleet(), inputs.fleet_identity.clone());
     let kept = inputs.authority.as_ref().map(|authority| {
@@ -25,7 +25,7 @@ pub(super) fn generated(proxy: &ValidatedProxy, inputs: &Inputs) -> Vec<Secret> 
         };
         secret(proxy, name, authority.data())
     });
-    [fleet].into_iter().chain(kept).collect()
+    [fleet].into_iter().chain(kept).chain(acme::secret(proxy, inputs)).collect()
 }
 
 /// What clients need to trust the endpoint, as far as we know it.
@@ -42,11 +42,13 @@ fn trusted(proxy: &ValidatedProxy, authority: Option<&Authority>) -> Option<Trus
     match &proxy.tls {
         TlsMode::Plaintext => None,
         TlsMode::PrivateCa(..) | TlsMode::SelfSigned(..) => authority.map(Authority::bundle),
-        TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => kept.pair.as_ref().ok()?.bundle.clone(),
+        TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) | TlsMode::Acme(_, kept) => {
+            kept.pair.as_ref().ok()?.bundle.clone()
+        }
     }
 }
 
-fn secret(proxy: &ValidatedProxy, name: String, data: BTreeMap<String, ByteString>) -> Secret {
+pub(super) fn secret(proxy: &ValidatedProxy, name: String, data: BTreeMap<String, ByteString>) -> Secret {
     Secret {
         metadata: metadata(proxy, name),
         data: Some(data),

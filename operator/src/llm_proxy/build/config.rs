@@ -4,21 +4,22 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
-    Access, Admin, Config, Echo, Fleet, Limits, Model, OpenAi, Provider, ProviderKind, Server, ServerLimits,
-    Tls,
+    Access, Acme, Admin, Challenge, ChallengeType, Config, Echo, Fleet, Limits, Model, OpenAi, Provider,
+    ProviderKind, Server, ServerLimits, Tls,
     mount::{
-        API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE, KEY_FILE,
-        PROVIDERS_DIR, TLS_DIR,
+        ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE,
+        KEY_FILE, PROVIDERS_DIR, TLS_DIR,
     },
     render,
 };
+use vibectl_pki::acme::ChallengeKind;
 use vibectl_token::{audience_of, issuer_of};
 
 use super::{deployment::SHUTDOWN_GRACE_SECONDS, object::metadata};
 use crate::{
     error::Error,
     llm_proxy::validate::{self, TlsMode, ValidatedProxy},
-    names::TEMPLATE_LABEL,
+    names::{CHALLENGE_PORT, TEMPLATE_LABEL},
 };
 
 /// The config for pods of this template. It is edited in place while the template stays.
@@ -47,6 +48,7 @@ pub(super) fn config(proxy: &ValidatedProxy) -> Config {
             ..Server::default()
         },
         tls: tls(proxy.tls.is_encrypted()),
+        acme: acme(&proxy.tls),
         admin: Admin { enabled: true, ..Admin::default() },
         providers: proxy.providers.iter().map(provider).collect(),
         models: proxy.models.iter().map(model).collect(),
@@ -62,6 +64,21 @@ fn tls(encrypted: bool) -> Tls {
     }
     let file = |name: &str| Some([TLS_DIR, name].iter().collect());
     Tls { enabled: Some(true), cert_file: file(CERTIFICATE_FILE), key_file: file(KEY_FILE), ..Tls::default() }
+}
+
+/// Others order: the pods answer with what they are given.
+fn acme(tls: &TlsMode) -> Acme {
+    let TlsMode::Acme(order, _) = tls else { return Acme::default() };
+    let kind = match order.challenge {
+        ChallengeKind::Http01 => ChallengeType::Http01,
+        ChallengeKind::TlsAlpn01 | ChallengeKind::Dns01 => ChallengeType::TlsAlpn01,
+    };
+    let http_port = u16::try_from(CHALLENGE_PORT).unwrap_or_default();
+    Acme {
+        answers_file: Some([ACME_DIR, ANSWERS_FILE].iter().collect()),
+        challenge: Challenge { kind, http_port, ..Challenge::default() },
+        ..Acme::default()
+    }
 }
 
 /// What one replica may take so that all together keep the limit. Counts are divided; what holds for one call is not.

@@ -63,6 +63,7 @@ fn secured_by(tls: &TlsMode, names: &ProxyNames) -> String {
         TlsMode::PrivateCa(..) => "privateCa".to_owned(),
         TlsMode::SelfSigned(..) => format!("selfSigned in {}", names.self_signed()),
         TlsMode::CertManager(_, kept) => format!("certManager in {}", kept.secret),
+        TlsMode::Acme(_, kept) => format!("acme in {}", kept.secret),
         TlsMode::Secret(kept) => format!("secret {}", kept.secret),
     }
 }

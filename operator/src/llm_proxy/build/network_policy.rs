@@ -12,10 +12,11 @@ use k8s_openapi::{
 use super::object::metadata;
 use crate::{
     llm_proxy::validate::ValidatedProxy,
-    names::{ADMIN_PORT, FLEET_PORT, MANAGED_BY, SERVICE_PORT},
+    names::{ADMIN_PORT, CHALLENGE_PORT, FLEET_PORT, MANAGED_BY, SERVICE_PORT},
 };
 
-/// The service is for everybody, since every call shows a token; metrics are for the cluster; the fleet port is for the operator.
+/// The service is for everybody, since every call shows a token, and so are answers to an ACME server, whose addresses nobody
+/// knows; metrics are for the cluster; the fleet port is for the operator.
 /// The kubelet's probes come from the node, which no policy keeps out.
 pub(super) fn network_policy(proxy: &ValidatedProxy, operator_namespace: &str) -> NetworkPolicy {
     NetworkPolicy {
@@ -23,14 +24,22 @@ pub(super) fn network_policy(proxy: &ValidatedProxy, operator_namespace: &str) -
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(labels(proxy.names.selector())),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![
-                rule(SERVICE_PORT, None),
-                rule(ADMIN_PORT, Some(any_pod())),
-                rule(FLEET_PORT, Some(operator(operator_namespace))),
-            ]),
+            ingress: Some(ingress(proxy, operator_namespace)),
             egress: None,
         }),
     }
+}
+
+fn ingress(proxy: &ValidatedProxy, operator_namespace: &str) -> Vec<NetworkPolicyIngressRule> {
+    let mut rules = vec![
+        rule(SERVICE_PORT, None),
+        rule(ADMIN_PORT, Some(any_pod())),
+        rule(FLEET_PORT, Some(operator(operator_namespace))),
+    ];
+    if proxy.tls.answers_http() {
+        rules.push(rule(CHALLENGE_PORT, None));
+    }
+    rules
 }
 
 fn rule(port: i32, from: Option<NetworkPolicyPeer>) -> NetworkPolicyIngressRule {

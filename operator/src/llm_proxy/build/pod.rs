@@ -23,7 +23,7 @@ use super::{
 use crate::{
     error::Error,
     llm_proxy::validate::{TlsMode, ValidatedProxy},
-    names::{ADMIN_PORT, FLEET_PORT, SERVICE_PORT, TEMPLATE_LABEL, short_hash},
+    names::{ADMIN_PORT, CHALLENGE_PORT, FLEET_PORT, SERVICE_PORT, TEMPLATE_LABEL, short_hash},
 };
 
 /// The image has nothing but this program.
@@ -34,6 +34,7 @@ const USER: i64 = 65532;
 pub(super) const SERVICE_PORT_NAME: &str = "service";
 pub(super) const ADMIN_PORT_NAME: &str = "admin";
 pub(super) const FLEET_PORT_NAME: &str = "fleet";
+pub(super) const CHALLENGE_PORT_NAME: &str = "challenge";
 
 /// The template and its hash, which names the config that belongs to it.
 pub(super) fn template(proxy: &ValidatedProxy, image: &str) -> Result<(PodTemplateSpec, String), Error> {
@@ -54,7 +55,11 @@ fn metadata(proxy: &ValidatedProxy, hash: &str) -> ObjectMeta {
 fn spec(proxy: &ValidatedProxy, image: &str, config_map: String) -> PodSpec {
     let agent = match proxy.tls {
         TlsMode::PrivateCa(..) => Some(vec![certificate_agent(image)]),
-        TlsMode::Plaintext | TlsMode::SelfSigned(..) | TlsMode::Secret(_) | TlsMode::CertManager(..) => None,
+        TlsMode::Plaintext
+        | TlsMode::SelfSigned(..)
+        | TlsMode::Secret(_)
+        | TlsMode::CertManager(..)
+        | TlsMode::Acme(..) => None,
     };
     PodSpec {
         service_account_name: Some(proxy.names.base()),
@@ -75,11 +80,7 @@ fn server(proxy: &ValidatedProxy, image: &str) -> Container {
         name: "server".to_owned(),
         image: Some(image.to_owned()),
         args: Some(texts(&["serve", "--config", &format!("{CONFIG_DIR}/{CONFIG_FILE}")])),
-        ports: Some(vec![
-            port(SERVICE_PORT_NAME, SERVICE_PORT),
-            port(ADMIN_PORT_NAME, ADMIN_PORT),
-            port(FLEET_PORT_NAME, FLEET_PORT),
-        ]),
+        ports: Some(ports(proxy)),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
             failure_threshold: Some(60),
@@ -101,6 +102,18 @@ fn server(proxy: &ValidatedProxy, image: &str) -> Container {
         volume_mounts: Some(volumes::server_mounts(proxy)),
         ..Container::default()
     }
+}
+
+fn ports(proxy: &ValidatedProxy) -> Vec<ContainerPort> {
+    let mut ports = vec![
+        port(SERVICE_PORT_NAME, SERVICE_PORT),
+        port(ADMIN_PORT_NAME, ADMIN_PORT),
+        port(FLEET_PORT_NAME, FLEET_PORT),
+    ];
+    if proxy.tls.answers_http() {
+        ports.push(port(CHALLENGE_PORT_NAME, CHALLENGE_PORT));
+    }
+    ports
 }
 
 /// Issues the certificate into memory, holds the server back until it is there, and renews it while the pod lives.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::mount::{
-    CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, MIGRATION_SECRET_FILE, Part, revision, shard_file,
+    ANSWERS_FILE, CERTIFICATE_FILE, CONFIG_FILE, KEY_FILE, MIGRATION_SECRET_FILE, Part, revision, shard_file,
 };
 
 use super::{Inputs, access::public_files, volumes::provider_files};
@@ -34,9 +34,17 @@ impl Revisions {
 }
 
 /// Computes every revision from content alone.
-pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &ConfigMap) -> Revisions {
-    let mut files =
-        BTreeMap::from([(Part::Config, config_files(config)), (Part::Access, access_files(proxy, inputs))]);
+pub(super) fn revisions(
+    proxy: &ValidatedProxy,
+    inputs: &Inputs,
+    config: &ConfigMap,
+    answers: Option<&ConfigMap>,
+) -> Revisions {
+    let mut files = BTreeMap::from([
+        (Part::Config, files_of(config, CONFIG_FILE)),
+        (Part::Access, access_files(proxy, inputs)),
+    ]);
+    files.extend(answers.map(|map| (Part::Acme, files_of(map, ANSWERS_FILE))));
     files.extend(tls_files(proxy, inputs).map(|files| (Part::Tls, files)));
     let providers = provider_content(proxy);
     if !providers.is_empty() {
@@ -53,8 +61,8 @@ pub(super) fn revisions(proxy: &ValidatedProxy, inputs: &Inputs, config: &Config
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-fn config_files(config: &ConfigMap) -> Files {
-    let data = config.data.iter().flatten().filter(|(name, _)| *name == CONFIG_FILE);
+fn files_of(map: &ConfigMap, file: &str) -> Files {
+    let data = map.data.iter().flatten().filter(|(name, _)| *name == file);
     data.map(|(name, text)| (name.clone(), text.clone().into_bytes())).collect()
 }
 

@@ -5,27 +5,25 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{object::annotated, pod::SERVICE_PORT_NAME};
+use super::{acme, object::annotated, pod::SERVICE_PORT_NAME};
 use crate::{
     api::llm_proxy::{self, ServiceType},
     llm_proxy::validate::ValidatedProxy,
 };
 
-/// Leads to ready pods only.
+/// Leads to ready pods only. Where an ACME server asks at its very port, others answer too until there is a certificate:
+/// nobody can be served before that.
 pub(super) fn service(proxy: &ValidatedProxy) -> Service {
-    let llm_proxy::Service { kind, port, annotations } = &proxy.service;
-    let kind = match kind {
-        ServiceType::ClusterIP => "ClusterIP",
-        ServiceType::NodePort => "NodePort",
-        ServiceType::LoadBalancer => "LoadBalancer",
-    };
+    let llm_proxy::Service { kind: _, port, annotations } = &proxy.service;
     // Meshes and gateways read it: without TLS the port speaks HTTP/2 (and 1.1) in the clear.
     let protocol = if proxy.tls.is_encrypted() { "https" } else { "kubernetes.io/h2c" };
     Service {
         metadata: annotated(proxy, proxy.names.base(), annotations),
         spec: Some(ServiceSpec {
-            type_: Some(kind.to_owned()),
+            type_: Some(kind(&proxy.service).to_owned()),
             selector: Some(proxy.names.selector()),
+            publish_not_ready_addresses: (acme::is_challenged_here(proxy) && lacks_certificate(proxy))
+                .then_some(true),
             ports: Some(vec![ServicePort {
                 name: Some(SERVICE_PORT_NAME.to_owned()),
                 port: *port,
@@ -37,5 +35,18 @@ pub(super) fn service(proxy: &ValidatedProxy) -> Service {
             ..ServiceSpec::default()
         }),
         ..Service::default()
+    }
+}
+
+fn lacks_certificate(proxy: &ValidatedProxy) -> bool {
+    proxy.tls.kept().is_some_and(|kept| kept.pair.is_err())
+}
+
+/// As in a Service.
+pub(super) fn kind(service: &llm_proxy::Service) -> &'static str {
+    match service.kind {
+        ServiceType::ClusterIP => "ClusterIP",
+        ServiceType::NodePort => "NodePort",
+        ServiceType::LoadBalancer => "LoadBalancer",
     }
 }

@@ -21,6 +21,8 @@ fn objects(resources: &Resources<Prepared>) -> Vec<Value> {
         keeps_bundle: _,
         jwks,
         access,
+        answers,
+        challenge_service,
         certificate,
         generated,
         service,
@@ -33,8 +35,11 @@ fn objects(resources: &Resources<Prepared>) -> Vec<Value> {
     let mut all = vec![json!(service_account)];
     all.extend(certificate.iter().map(|certificate| json!(certificate)));
     all.extend(generated.iter().chain(access).map(|secret| json!(secret)));
-    all.extend([Some(jwks), ca_bundle.as_ref(), Some(config)].into_iter().flatten().map(|map| json!(map)));
-    all.extend([json!(service), json!(network_policy)]);
+    let maps = [Some(jwks), ca_bundle.as_ref(), answers.as_ref(), Some(config)];
+    all.extend(maps.into_iter().flatten().map(|map| json!(map)));
+    all.push(json!(service));
+    all.extend(challenge_service.iter().map(|service| json!(service)));
+    all.push(json!(network_policy));
     all.extend(disruption_budget.iter().map(|budget| json!(budget)));
     all.push(json!(deployment));
     all

@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use vibectl_config::mount::{
-    ACCESS_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR, ISSUERS_FILE,
-    JWKS_FILE, KEY_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
+    ACCESS_DIR, ACME_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR,
+    ISSUERS_FILE, JWKS_FILE, KEY_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR,
+    shard_file,
 };
 
 use crate::{
@@ -22,17 +23,14 @@ const CONFIG: &str = "config";
 const ACCESS: &str = "access";
 const TLS: &str = "tls";
 const CA: &str = "ca";
+const ACME: &str = "acme";
 const PROVIDERS: &str = "providers";
 const FLEET: &str = "fleet";
 
 /// Every volume of the pod.
 pub(super) fn volumes(proxy: &ValidatedProxy, config_map: String) -> Vec<Volume> {
     let names = &proxy.names;
-    let config = Volume {
-        name: CONFIG.to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: config_map, ..ConfigMapVolumeSource::default() }),
-        ..Volume::default()
-    };
+    let config = config_map_volume(CONFIG, config_map);
     let fleet = secret_volume(FLEET, names.fleet(), &[]);
     let mut volumes = vec![config, projected(ACCESS, access_sources(proxy)), fleet];
     match &proxy.tls {
@@ -48,6 +46,11 @@ pub(super) fn volumes(proxy: &ValidatedProxy, config_map: String) -> Vec<Volume>
         TlsMode::Secret(kept) | TlsMode::CertManager(_, kept) => {
             volumes.push(secret_volume(TLS, kept.secret.clone(), &[CERTIFICATE_FILE, KEY_FILE]));
         }
+        TlsMode::Acme(_, kept) => {
+            // Pods start without it, to answer the challenge for it.
+            volumes.push(optional(secret_volume(TLS, kept.secret.clone(), &[CERTIFICATE_FILE, KEY_FILE])));
+            volumes.push(config_map_volume(ACME, names.acme()));
+        }
     }
     let providers = provider_sources(proxy);
     if !providers.is_empty() {
@@ -62,6 +65,9 @@ pub(super) fn server_mounts(proxy: &ValidatedProxy) -> Vec<VolumeMount> {
         vec![read_only(CONFIG, CONFIG_DIR), read_only(ACCESS, ACCESS_DIR), read_only(FLEET, FLEET_DIR)];
     if proxy.tls.is_encrypted() {
         mounts.push(read_only(TLS, TLS_DIR));
+    }
+    if matches!(proxy.tls, TlsMode::Acme(..)) {
+        mounts.push(read_only(ACME, ACME_DIR));
     }
     if !provider_sources(proxy).is_empty() {
         mounts.push(read_only(PROVIDERS, PROVIDERS_DIR));
@@ -148,6 +154,21 @@ fn secret_volume(name: &str, secret: String, keys: &[&str]) -> Volume {
             items: (!items.is_empty()).then_some(items),
             optional: None,
         }),
+        ..Volume::default()
+    }
+}
+
+fn optional(mut volume: Volume) -> Volume {
+    if let Some(secret) = &mut volume.secret {
+        secret.optional = Some(true);
+    }
+    volume
+}
+
+fn config_map_volume(name: &str, config_map: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: config_map, ..ConfigMapVolumeSource::default() }),
         ..Volume::default()
     }
 }

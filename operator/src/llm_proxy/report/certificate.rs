@@ -6,6 +6,7 @@ use vibectl_pki::{CertificateFacts, Lifetime};
 
 use super::{News, Seen};
 use crate::{
+    acme,
     api::{
         LlmProxyStatus,
         conditions::{self, ConditionType, Finding, Reason},
@@ -16,7 +17,7 @@ use crate::{
     llm_proxy::{
         authority::Trouble,
         gather::Order,
-        validate::{TlsMode, Unresolved, ValidatedProxy},
+        validate::{AcmeOrder, TlsMode, Unresolved, ValidatedProxy},
     },
 };
 
@@ -104,6 +105,9 @@ pub(super) fn trouble(validated: &ValidatedProxy, seen: &Seen) -> Option<(Reason
 
 /// With cert-manager it knows best, unless it has written something that cannot be used.
 fn cause(validated: &ValidatedProxy, seen: &Seen, missing: &Unresolved) -> (Reason, String) {
+    if let TlsMode::Acme(order, _) = &validated.tls {
+        return acme_cause(validated, order, seen);
+    }
     let unusable = missing.reason == Reason::SecretInvalid;
     match (&validated.tls, &seen.order) {
         (TlsMode::CertManager(..), Some(Order::NoApi(why))) => (Reason::CertManagerNotFound, no_api(*why)),
@@ -118,6 +122,37 @@ fn cause(validated: &ValidatedProxy, seen: &Seen, missing: &Unresolved) -> (Reas
     }
 }
 
+/// The ACME server's own words, where it said something.
+fn acme_cause(validated: &ValidatedProxy, order: &AcmeOrder, seen: &Seen) -> (Reason, String) {
+    if let Err(missing) = &order.access {
+        return (missing.reason, missing.message.clone());
+    }
+    if validated.replicas == 0 {
+        return (
+            Reason::Pending,
+            "nothing is ordered while spec.replicas is 0: pods answer the challenge".to_owned(),
+        );
+    }
+    let server = &order.directory_url;
+    let Some(Order::Acme(progress)) = &seen.order else {
+        return (Reason::Pending, format!("a certificate is about to be ordered from {server}"));
+    };
+    if let Some(error) = &progress.error {
+        return (Reason::IssuanceFailed, format!("{server}: {}", failure(error, progress)));
+    }
+    let challenge = order.challenge;
+    let message = match &progress.ordering {
+        Some(names) => format!("{server} is being asked for a certificate for {names}, by {challenge}"),
+        None => format!("a certificate is about to be ordered from {server}"),
+    };
+    (Reason::Pending, message)
+}
+
+fn failure(error: &str, progress: &acme::state::Progress) -> String {
+    let again = progress.again.map(|again| format!("; next attempt at {again}"));
+    format!("{error}{}", again.unwrap_or_default())
+}
+
 /// A certificate that is there: past its end, about to be, or good; and whether a next one can be had.
 fn judged(served: &Served, seen: &Seen, now: Timestamp) -> Finding {
     let order = seen.order.as_ref().filter(|_| seen.hold.is_none());
@@ -127,6 +162,7 @@ fn judged(served: &Served, seen: &Seen, now: Timestamp) -> Finding {
     }
     let renewal = match order {
         Some(Order::Placed(progress)) => progress.renewal,
+        Some(Order::Acme(progress)) => progress.renewal,
         Some(Order::NoApi(_) | Order::Placing) | None => None,
     };
     let overdue_at = renewal.map(|renewal| between(renewal, until)).or(served.overdue_at);
@@ -145,6 +181,14 @@ fn judged(served: &Served, seen: &Seen, now: Timestamp) -> Finding {
             Reason::IssuanceFailed,
             format!("{good}, but its renewal fails: {}", progress.message),
         ),
+        Some(Order::Acme(progress)) if progress.error.is_some() => {
+            let error = failure(progress.error.as_deref().unwrap_or_default(), progress);
+            Finding::yes(
+                KIND,
+                Reason::IssuanceFailed,
+                format!("{good}, but the order of another fails: {error}"),
+            )
+        }
         _ if overdue_at.is_some_and(|overdue| overdue <= now) => {
             Finding::yes(KIND, Reason::Expiring, format!("{good} and should have been renewed by now"))
         }

@@ -214,7 +214,7 @@ pub(super) fn mounted(path: &str, key: &SecretKey, referenced: &Referenced) -> M
 }
 
 /// The same, of no use unless it holds certificates.
-fn certificates(path: &str, mounted: Mounted) -> Mounted {
+pub(super) fn certificates(path: &str, mounted: Mounted) -> Mounted {
     let Mounted { source, content, unresolved } = mounted;
     let pem = content.as_deref().filter(|_| unresolved.is_none());
     let parsed = pem.map(|pem| {

@@ -39,6 +39,15 @@ fn every_mistake_names_its_field() {
         json!({"providers": [{"name": "p", "openai": {"baseUrl": url}}],
         "models": [{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]})
     };
+    let acme = |more: Value| {
+        let (mut tls, mut hosts) =
+            (json!({"email": "a@b.example", "termsOfServiceAgreed": true}), json!(["a.example"]));
+        for (key, value) in more.as_object().unwrap() {
+            let of = if key == "hosts" { &mut hosts } else { &mut tls[key] };
+            *of = value.clone();
+        }
+        json!({"hosts": hosts, "tls": {"acme": tls}})
+    };
     let cases = [
         (json!({"replicas": -1}), "spec.replicas: must not be negative"),
         (json!({"hosts": ["a b"]}), "spec.hosts[0]: `a b` is neither"),
@@ -97,6 +106,17 @@ fn every_mistake_names_its_field() {
             "spec.providers[0].openai.baseUrl: must not contain user information",
         ),
         (openai("https://x/v1?key=1"), "spec.providers[0].openai.baseUrl: must not contain a query"),
+        (acme(json!({"termsOfServiceAgreed": false})), "spec.tls.acme.termsOfServiceAgreed: must be true"),
+        (
+            acme(json!({"directoryUrl": "http://ca.example/dir"})),
+            "spec.tls.acme.directoryUrl: the directory URL has to begin with https://",
+        ),
+        (acme(json!({"hosts": []})), "spec.hosts: needs a name that is no wildcard with tls.acme"),
+        (
+            acme(json!({"hosts": ["a.example", "*.example"]})),
+            "spec.hosts[1]: \"*.example\": a wildcard cannot be proven",
+        ),
+        (acme(json!({"hosts": ["192.0.2.1"]})), "spec.hosts[0]: \"192.0.2.1\": an address cannot be ordered"),
         (openai("/v1"), "spec.providers[0].openai.baseUrl: must be an http or https URL"),
     ];
     for (spec, expected) in cases {
@@ -113,7 +133,6 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
     let provider =
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
-        (json!({"tls": {"acme": {}}}), "spec.tls.acme: not available yet: use certManager"),
         (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
         (provider("anthropic"), "spec.providers[0].anthropic: not available yet: use openai"),
         (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
@@ -130,7 +149,8 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let refusal = refusal(json!({"replicas": -1, "hosts": [""], "tls": {"acme": {}}}));
+    let acme = json!({"acme": {"email": "a@b.example", "termsOfServiceAgreed": false}});
+    let refusal = refusal(json!({"replicas": -1, "hosts": [""], "tls": acme}));
 
     assert_eq!(refusal.mistakes.len(), 3);
     assert_eq!(refusal.reason(), Reason::InvalidSpec);

@@ -4,17 +4,17 @@ use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use vibectl_config::mount::{CA_FILE, CERTIFICATE_FILE, KEY_FILE};
-use vibectl_pki::{CertificateFacts, Leaf, Lifetime, TrustBundle};
+use vibectl_pki::{CertificateFacts, Leaf, Lifetime, TrustBundle, acme::ChallengeKind};
 use zeroize::Zeroizing;
 
 use super::{
-    Mistakes, Unresolved,
+    AcmeOrder, Mistakes, Unresolved, acme,
     providers::mounted,
     supplied::{Supplied, supplied},
 };
 use crate::{
     api::{
-        self,
+        self, LlmProxySpec,
         conditions::Reason,
         reference::{SecretKey, SecretName},
         tls::{self, CertManager, RotationPolicy},
@@ -36,6 +36,8 @@ pub enum TlsMode {
     Secret(KeptPair),
     /// A certificate that cert-manager keeps, on this order.
     CertManager(CertManager, KeptPair),
+    /// A certificate that we order, and keep.
+    Acme(AcmeOrder, KeptPair),
 }
 
 /// The terms of a roll-over.
@@ -120,6 +122,7 @@ impl TlsMode {
         match self {
             Self::Secret(kept) => Self::Secret(kept.at(SECRET_PATH, now)),
             Self::CertManager(order, kept) => Self::CertManager(order, kept.at(CERT_MANAGER_PATH, now)),
+            Self::Acme(order, kept) => Self::Acme(order, kept.at(acme::PATH, now)),
             Self::Plaintext | Self::PrivateCa(..) | Self::SelfSigned(..) => self,
         }
     }
@@ -129,6 +132,7 @@ impl TlsMode {
         match self {
             Self::Secret(kept) => kept.pair.as_ref().err(),
             Self::PrivateCa(_, supplied) => supplied.as_ref()?.as_ref().err(),
+            Self::Acme(order, _) => order.access.as_ref().err(),
             Self::Plaintext | Self::SelfSigned(..) | Self::CertManager(..) => None,
         }
     }
@@ -136,9 +140,14 @@ impl TlsMode {
     /// The pair of a Secret that is mounted as it is.
     pub fn kept(&self) -> Option<&KeptPair> {
         match self {
-            Self::Secret(kept) | Self::CertManager(_, kept) => Some(kept),
+            Self::Secret(kept) | Self::CertManager(_, kept) | Self::Acme(_, kept) => Some(kept),
             Self::Plaintext | Self::PrivateCa(..) | Self::SelfSigned(..) => None,
         }
+    }
+
+    /// Whether an ACME server asks the pods over plain HTTP.
+    pub fn answers_http(&self) -> bool {
+        matches!(self, Self::Acme(AcmeOrder { challenge: ChallengeKind::Http01, .. }, _))
     }
 
     /// Whether clients speak TLS.
@@ -149,11 +158,12 @@ impl TlsMode {
 
 /// The mode that is chosen.
 pub(super) fn validate(
-    tls: &tls::Tls,
+    spec: &LlmProxySpec,
     names: &ProxyNames,
     referenced: &Referenced,
     mistakes: &mut Mistakes,
 ) -> Option<TlsMode> {
+    let LlmProxySpec { tls, hosts, .. } = spec;
     if tls.is_left_out() {
         return Some(private_ca_mode(&tls::PrivateCa::default(), referenced));
     }
@@ -171,8 +181,10 @@ pub(super) fn validate(
         mistakes.invalid("spec.tls", format!("needs exactly one of {modes}"));
         return None;
     }
-    if acme.is_some() {
-        mistakes.not_available("spec.tls.acme", "use certManager with an ACME issuer, or secret");
+    if let Some(chosen) = acme {
+        let order = acme::order(chosen, hosts, referenced, mistakes);
+        let kept = ordered_pair(acme::PATH, names.acme(), referenced, mistakes)?;
+        return Some(TlsMode::Acme(order, kept));
     }
     match (plaintext, self_signed, private_ca, cert_manager, secret) {
         (Some(_), ..) => Some(TlsMode::Plaintext),
@@ -204,19 +216,30 @@ fn cert_manager_mode(
     referenced: &Referenced,
     mistakes: &mut Mistakes,
 ) -> Option<TlsMode> {
-    if referenced.has_stranger() {
-        let what = format!(
-            "Secret {secret:?} is there already and was not made for this proxy: remove or rename it"
-        );
-        mistakes.conflict(CERT_MANAGER_PATH, what);
-        return None;
-    }
+    let kept = ordered_pair(CERT_MANAGER_PATH, secret, referenced, mistakes)?;
     if let (Some(duration), Some(before)) = (order.duration, order.renew_before)
         && before >= duration
     {
         mistakes.invalid(&format!("{CERT_MANAGER_PATH}.renewBefore"), "must be shorter than duration");
     }
-    Some(TlsMode::CertManager(order.clone(), kept_pair(CERT_MANAGER_PATH, secret, referenced)))
+    Some(TlsMode::CertManager(order.clone(), kept))
+}
+
+/// The pair in a Secret that is written at our request.
+fn ordered_pair(
+    path: &str,
+    secret: String,
+    referenced: &Referenced,
+    mistakes: &mut Mistakes,
+) -> Option<KeptPair> {
+    if referenced.has_stranger() {
+        let what = format!(
+            "Secret {secret:?} is there already and was not made for this proxy: remove or rename it"
+        );
+        mistakes.conflict(path, what);
+        return None;
+    }
+    Some(kept_pair(path, secret, referenced))
 }
 
 /// Any certificate may be trusted, a root or one below it; but clients that are given these must be able to trust the leaf.
