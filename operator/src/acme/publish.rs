@@ -1,23 +1,32 @@
-//! Waits until the pods have the answers to challenges. They get them by the mounts: the engine has written the answers down
-//! before it asks for this, and a reconcile has taken them from there.
+//! Waits until the pods have the answers to challenges, and until the Service leads to them. They get the answers by the mounts:
+//! the engine has written them down before it asks for this, and a reconcile has taken them from there.
 
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use k8s_openapi::api::core::v1::Service;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
 use vibectl_config::mount::Part;
-use vibectl_pki::acme::{Answer, Publisher};
+use vibectl_pki::acme::{Answer, ChallengeKind, Publisher};
 
 use super::orders::Wanted;
 use crate::{
     context::Context,
     fleet::{book::PodView, pods},
+    names::ProxyNames,
 };
 
 /// Nothing is told to the ACME server as long as a pod that it may ask has no answer; after this, the attempt has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often it is looked. The poller asks the pods as often meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A Service leads to its pods a moment after they have an address, and refuses connections until then. Nodes learn of it within
+/// a second of one another. Where the operator may not connect, the ACME server may all the same: it is not waited for ever.
+const LEADS_WITHIN: Duration = Duration::from_secs(10);
+const OTHER_NODES: Duration = Duration::from_secs(1);
 
 /// Why the answers cannot be given.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +35,10 @@ pub(super) struct Lagging(String);
 
 /// The pods of one LlmProxy.
 pub(super) struct FleetPublisher {
-    pub(super) context: Arc<Context>,
-    pub(super) wanted: Arc<Wanted>,
+    context: Arc<Context>,
+    wanted: Arc<Wanted>,
+    /// The revision for which the Services were tried.
+    tried: Mutex<Option<String>>,
 }
 
 impl Publisher for FleetPublisher {
@@ -37,7 +48,10 @@ impl Publisher for FleetPublisher {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.look(answer) {
-                Ok(()) => return Ok(()),
+                Ok(revision) => {
+                    self.until_led_there(revision).await;
+                    return Ok(());
+                }
                 Err(why) if Instant::now() > deadline => return Err(Lagging(why)),
                 Err(_) => sleep(LOOK_EVERY).await,
             }
@@ -51,16 +65,69 @@ impl Publisher for FleetPublisher {
 }
 
 impl FleetPublisher {
-    fn look(&self, answer: &Answer) -> Result<(), String> {
-        let Self { context, wanted } = self;
+    pub(super) fn new(context: &Arc<Context>, wanted: &Arc<Wanted>) -> Self {
+        Self { context: Arc::clone(context), wanted: Arc::clone(wanted), tried: Mutex::default() }
+    }
+
+    /// The revision that every pod shows.
+    fn look(&self, answer: &Answer) -> Result<String, String> {
+        let Self { context, wanted, tried: _ } = self;
         let shown = context.acme.shown(&wanted.uid).filter(|shown| shown.answers.contains(answer));
         let shown = shown.ok_or("the answer is not written for the pods")?;
         let proxy = context.stores.proxies.by_uid(&wanted.uid).ok_or("the LlmProxy is gone")?;
         let current = context.fleet.expected(&wanted.uid).and_then(|expected| expected.config_map);
         let current = current.ok_or("nothing is known of the pods")?;
         let views = context.fleet.view(&wanted.uid, &pods::of(&context.stores, &proxy));
-        judge(&views, &current, &shown.revision)
+        judge(&views, &current, &shown.revision).map(|()| shown.revision)
     }
+
+    /// Once for all answers of an order: they come together.
+    async fn until_led_there(&self, revision: String) {
+        let before = self.tried.lock().unwrap_or_else(PoisonError::into_inner).replace(revision.clone());
+        if before == Some(revision) {
+            return;
+        }
+        let deadline = Instant::now() + LEADS_WITHIN;
+        while Instant::now() < deadline {
+            if self.is_led_there().await {
+                return sleep(OTHER_NODES).await;
+            }
+            sleep(LOOK_EVERY).await;
+        }
+        let Wanted { namespace, name, .. } = self.wanted.as_ref();
+        tracing::info!(
+            namespace,
+            name,
+            "the Service of the challenge takes no connection of the operator; the ACME server is asked to look all the same"
+        );
+    }
+
+    async fn is_led_there(&self) -> bool {
+        for address in self.addresses() {
+            let connected = timeout(OTHER_NODES, TcpStream::connect(address)).await;
+            if !connected.is_ok_and(|connected| connected.is_ok()) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Of the proxy's Services that have the port that the ACME server asks at.
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let Wanted { namespace, name, challenge, .. } = self.wanted.as_ref();
+        let port = if *challenge == ChallengeKind::Http01 { 80 } else { 443 };
+        let names = ProxyNames::of(name);
+        let services = [names.acme(), names.base()];
+        let services = services.iter().filter_map(|name| self.context.stores.services.get(namespace, name));
+        services.filter_map(|service| address(&service, port)).collect()
+    }
+}
+
+fn address(service: &Service, port: u16) -> Option<SocketAddr> {
+    let spec = service.spec.as_ref()?;
+    let has_port = spec.ports.iter().flatten().any(|offered| offered.port == i32::from(port));
+    let ip: IpAddr = spec.cluster_ip.as_deref()?.parse().ok()?;
+    has_port.then_some(SocketAddr::new(ip, port))
 }
 
 /// Whether every pod that the challenge's Service leads to shows this revision. Those of an older template, without an address

@@ -112,7 +112,7 @@ fn engine(context: &Arc<Context>, wanted: &Arc<Wanted>) -> Result<TheEngine, Str
     let ca = wanted.access.ca_bundle.as_ref();
     let client = Client::new(&wanted.directory_url, ca, context.settings.api_server);
     let client = client.map_err(|error| format!("spec.tls.acme: {error}"))?;
-    let publisher = FleetPublisher { context: Arc::clone(context), wanted: Arc::clone(wanted) };
+    let publisher = FleetPublisher::new(context, wanted);
     let store = SecretStore::new(context, wanted);
     let host = OperatorHost(Arc::clone(context));
     let engine = Engine::new(wanted.settings(), Arc::new(client), store, publisher, host);

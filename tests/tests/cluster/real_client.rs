@@ -54,6 +54,9 @@ impl Person {
     }
 }
 
+/// Tests that run side by side write the same table.
+static TABLE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// The name in the certificate leads to the Service's address only inside the cluster; this host needs it in its own table.
 pub(crate) struct HostName {
     line: String,
@@ -64,6 +67,7 @@ impl HostName {
 
     pub(crate) fn add(address: &str, name: &str) -> Result<Self> {
         let line = format!("{address} {name}\n");
+        let _alone = TABLE.lock();
         let table = std::fs::read_to_string(Self::TABLE)?;
         std::fs::write(Self::TABLE, table + &line)?;
         Ok(Self { line })
@@ -72,6 +76,7 @@ impl HostName {
 
 impl Drop for HostName {
     fn drop(&mut self) {
+        let _alone = TABLE.lock();
         if let Ok(table) = std::fs::read_to_string(Self::TABLE) {
             let _ = std::fs::write(Self::TABLE, table.replace(&self.line, ""));
         }
