@@ -8,6 +8,7 @@ mod demonstrations;
 mod drift;
 mod identities;
 mod isolation;
+mod key_rotation;
 mod leaks;
 mod live_changes;
 mod migration;
