@@ -23,7 +23,7 @@ use crate::{
     caller::Caller,
     error::CallError,
     limits::Demand,
-    provider::{ModelRequest, Reply},
+    provider::{Finish, ModelRequest, Reply},
     router::{Route, Target},
     service::deadline::MAX_CALL,
     state::Shared,
@@ -62,6 +62,8 @@ pub struct Summary {
     pub model: Arc<str>,
     /// Tokens.
     pub usage: Usage,
+    /// Why the answer ended.
+    pub finish: Finish,
     /// Tokens of the prompt that the provider had seen before.
     pub cached_tokens: u64,
     /// Time from the request to the last of the answer.
@@ -88,10 +90,11 @@ pub async fn execute(
     settlement.reported(completion.usage);
     match &completion.reply {
         Reply::Raw(_, chars) => settlement.said(*chars),
-        Reply::Text(text) => {
-            settlement.said(text.chars().count());
-            check_length(text.len())?;
-            prompt.schema.as_ref().map_or(Ok(()), |schema| schema.check(text))?;
+        Reply::Said(said) => {
+            settlement.said(said.chars());
+            settlement.finished(said.finish);
+            check_length(said.text.len())?;
+            prompt.schema.as_ref().map_or(Ok(()), |schema| schema.check(&said.text))?;
         }
     }
     Ok(Answer { reply: completion.reply, summary: begun.settlement.complete(begun.route.model) })

@@ -111,6 +111,9 @@ impl CallError {
                 (Grpc::Message("MODEL_NOT_FOUND"), 404, INVALID, Some("model_not_found"))
             }
             Self::NoRoute(NoRoute::NoTarget) => (EXECUTION_FAILED, 503, SERVER, Some("no_provider")),
+            Self::Provider {
+                error: ProviderError { kind: ProviderErrorKind::Inexpressible, .. }, ..
+            } => (Grpc::Status(Code::InvalidArgument), 400, INVALID, Some("not_expressible")),
             Self::Provider { error, .. } => {
                 let (http, kind, code) = of_provider(error);
                 (EXECUTION_FAILED, http, kind, code)
@@ -159,7 +162,7 @@ impl CallError {
 /// A provider that refuses our key is our trouble: 401 and 403 are only ever about the caller's own credential.
 fn of_provider(error: &ProviderError) -> (u16, &'static str, Option<&'static str>) {
     match error.kind {
-        ProviderErrorKind::Rejected => (400, INVALID, error.code),
+        ProviderErrorKind::Rejected | ProviderErrorKind::Inexpressible => (400, INVALID, error.code),
         ProviderErrorKind::RateLimited { .. } => (429, RATE_LIMIT, Some("provider_rate_limit_exceeded")),
         ProviderErrorKind::Timeout => (504, SERVER, Some("provider_timeout")),
         ProviderErrorKind::BadAnswer => (502, SERVER, Some("provider_bad_answer")),

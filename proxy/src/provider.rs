@@ -5,9 +5,12 @@
 //! call.
 
 pub mod address;
+mod anthropic;
 pub(crate) mod client;
+pub mod conversation;
 mod echo;
 mod error;
+mod events;
 pub mod openai;
 pub mod sources;
 pub mod sse;
@@ -15,73 +18,20 @@ pub mod sse;
 use bytes::Bytes;
 use vibectl_config::ProviderKind;
 
-pub use self::error::{ProviderError, ProviderErrorKind};
 use self::{
     address::AddressRule,
+    anthropic::{Anthropic, AnthropicStream},
     echo::{Echo, EchoStream},
-    openai::{ChatBody, OpenAi, OpenAiStream},
+    openai::{OpenAi, OpenAiStream},
     sources::Sources,
 };
-use crate::structured::Schema;
-
-/// What a model is asked.
-#[derive(Debug, Default)]
-pub struct ModelRequest {
-    /// The conversation, in order.
-    pub messages: Vec<Message>,
-    /// What the answer must be an instance of.
-    pub schema: Option<Schema>,
-    /// How the answer is made.
-    pub parameters: Parameters,
-    /// The caller's own OpenAI request, sent as it is where the provider speaks that dialect.
-    pub chat_body: Option<ChatBody>,
-}
-
-/// One message of the conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Who says it.
-    pub role: Role,
-    /// What is said.
-    pub content: String,
-}
-
-/// Who says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The one who set up the conversation.
-    System,
-    /// The caller.
-    User,
-    /// The model, earlier.
-    Assistant,
-}
-
-/// How an answer is made; absent means the provider's default.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Parameters {
-    /// Tokens after which the answer is cut.
-    pub max_output_tokens: Option<u32>,
-    /// How random the answer is.
-    pub temperature: Option<f64>,
-    /// Share of the likeliest tokens that are considered.
-    pub top_p: Option<f64>,
-    /// Texts at which the answer ends.
-    pub stop: Vec<String>,
-    /// Start of the provider's random numbers.
-    pub seed: Option<i64>,
-}
-
-/// Tokens of one call as the provider reported them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens of the prompt, cached ones included.
-    pub input: u64,
-    /// Tokens of the answer.
-    pub output: u64,
-    /// Tokens of the prompt that the provider had seen before.
-    pub cached: u64,
-}
+pub use self::{
+    conversation::{
+        Finish, Image, Message, ModelRequest, Parameters, Part, Piece, Role, Said, Tool, ToolCall,
+        ToolChoice, ToolResult, Usage,
+    },
+    error::{ProviderError, ProviderErrorKind},
+};
 
 /// A whole answer.
 #[derive(Debug)]
@@ -95,17 +45,19 @@ pub struct Completion {
 /// A whole answer in the form that the request asked for.
 #[derive(Debug)]
 pub enum Reply {
-    /// The model's words.
-    Text(String),
-    /// The provider's own response to the caller's own request, with the number of characters of the model's words.
+    /// In the dialect of nobody.
+    Said(Said),
+    /// The provider's own response to the caller's own request, with the number of characters of what the model says.
     Raw(Bytes, usize),
 }
 
 /// A piece of a streamed answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ModelEvent {
-    /// Some of the model's words.
-    Text(String),
+    /// In the dialect of nobody.
+    Said(Piece),
+    /// Why the answer ends; nothing is said after it.
+    Finish(Finish),
     /// An event of the provider's own response to the caller's own request, with the number of characters in it.
     Raw(Bytes, usize),
     /// What the call has taken so far; the last one counts.
@@ -123,6 +75,7 @@ pub struct Provider {
 enum Kind {
     Echo(Echo),
     OpenAi(OpenAi),
+    Anthropic(Anthropic),
     /// Cannot be called as things are; the reason names no secret.
     Off(String),
 }
@@ -134,21 +87,8 @@ pub enum ModelStream {
     Echo(EchoStream),
     /// Of an OpenAI-compatible server.
     OpenAi(Box<OpenAiStream>),
-}
-
-impl ModelRequest {
-    /// Tokens of the longest answer that is wanted, all choices together; `None` when the request does not say.
-    pub fn output_cap(&self) -> Option<u64> {
-        let choices = self.chat_body.as_ref().map_or(1, ChatBody::choices);
-        self.parameters.max_output_tokens.map(|cap| u64::from(cap) * u64::from(choices))
-    }
-}
-
-impl Usage {
-    /// The tokens of a text of this many characters when nobody has counted them.
-    pub fn estimate(chars: usize) -> u64 {
-        u64::try_from(chars / 4).unwrap_or(u64::MAX).max(1)
-    }
+    /// Of a server that speaks the Anthropic dialect.
+    Anthropic(Box<AnthropicStream>),
 }
 
 impl Provider {
@@ -158,6 +98,8 @@ impl Provider {
             ProviderKind::Echo(echo) => Kind::Echo(Echo::new(echo.clone())),
             ProviderKind::OpenAi(openai) => OpenAi::new(config, openai, rule, sources)
                 .map_or_else(|off| Kind::Off(off.to_string()), Kind::OpenAi),
+            ProviderKind::Anthropic(anthropic) => Anthropic::new(config, anthropic, rule, sources)
+                .map_or_else(|off| Kind::Off(off.to_string()), Kind::Anthropic),
         };
         Self { name: config.name.clone(), kind }
     }
@@ -171,7 +113,7 @@ impl Provider {
     pub fn off_reason(&self) -> Option<&str> {
         match &self.kind {
             Kind::Off(reason) => Some(reason),
-            Kind::Echo(_) | Kind::OpenAi(_) => None,
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) => None,
         }
     }
 
@@ -180,6 +122,7 @@ impl Provider {
         match &self.kind {
             Kind::Echo(_) => Ok(()),
             Kind::OpenAi(openai) => openai.probe().await,
+            Kind::Anthropic(anthropic) => anthropic.probe().await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -189,6 +132,7 @@ impl Provider {
         match &self.kind {
             Kind::Echo(echo) => echo.complete(request).await,
             Kind::OpenAi(openai) => openai.complete(model, request).await,
+            Kind::Anthropic(anthropic) => anthropic.complete(model, request).await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -199,6 +143,9 @@ impl Provider {
             Kind::Echo(echo) => echo.stream(request).await.map(ModelStream::Echo),
             Kind::OpenAi(openai) => {
                 openai.stream(model, request).await.map(Box::new).map(ModelStream::OpenAi)
+            }
+            Kind::Anthropic(anthropic) => {
+                anthropic.stream(model, request).await.map(Box::new).map(ModelStream::Anthropic)
             }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
@@ -211,6 +158,7 @@ impl ModelStream {
         match self {
             Self::Echo(stream) => stream.next().await.map(Ok),
             Self::OpenAi(stream) => stream.next().await.transpose(),
+            Self::Anthropic(stream) => stream.next().await.transpose(),
         }
     }
 }

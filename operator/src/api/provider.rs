@@ -25,9 +25,9 @@ pub struct Provider {
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azure_openai: Option<NotAvailableYet>,
-    /// Not available yet.
+    /// Any endpoint that speaks the Anthropic Messages API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub anthropic: Option<NotAvailableYet>,
+    pub anthropic: Option<Anthropic>,
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gemini: Option<NotAvailableYet>,
@@ -37,6 +37,15 @@ pub struct Provider {
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertex: Option<NotAvailableYet>,
+}
+
+impl Provider {
+    /// The keys of Secrets that it names.
+    pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
+        let openai = self.openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
+        let anthropic = self.anthropic.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
+        openai.chain(anthropic).flatten()
+    }
 }
 
 /// Settings of an echo provider.
@@ -71,4 +80,29 @@ pub struct OpenAi {
     /// PEM certificates to trust instead of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<SecretKey>,
+}
+
+/// Settings of an endpoint that speaks the Anthropic Messages API.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Anthropic {
+    /// Address of the API up to and including the version. Left out: `https://api.anthropic.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information: put the key in apiKey"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment")
+    )]
+    pub base_url: Option<String>,
+    /// Key sent as `x-api-key`. Left out: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+    /// Tokens after which an answer is cut when the caller does not say; this API wants a number. Left out: 4096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub max_tokens: Option<i32>,
 }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::{
     api::{
         LlmProxy, LlmProxySpec,
+        provider::Provider,
         reference::SecretKey,
         tls::{Acme, Tls},
     },
@@ -87,8 +88,7 @@ pub async fn dereference(client: &Client, proxy: &LlmProxy) -> Result<Referenced
 /// Every key of a Secret that is needed: those that the spec names, and those of the ordered pair.
 pub fn named_keys(proxy: &LlmProxy) -> BTreeSet<SecretKey> {
     let LlmProxySpec { providers, tls, access, .. } = &proxy.spec;
-    let openai = providers.iter().filter_map(|provider| provider.openai.as_ref());
-    let providers = openai.flat_map(|openai| [&openai.api_key, &openai.ca_bundle]).flatten().cloned();
+    let providers = providers.iter().flat_map(Provider::secret_keys).cloned();
     let acme = tls.acme.iter().flat_map(Acme::named_keys).cloned();
     let pairs = tls.named_secret().map(str::to_owned).into_iter().chain(ordered_secret(proxy));
     let tls = pairs.flat_map(|name| {

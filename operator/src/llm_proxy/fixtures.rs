@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 10] = [
+pub(crate) const ALL: [&str; 11] = [
     "minimal",
     "plaintext",
     "providers",
@@ -31,6 +31,7 @@ pub(crate) const ALL: [&str; 10] = [
     "cert_manager",
     "migration",
     "acme",
+    "anthropic",
     "long_name",
 ];
 

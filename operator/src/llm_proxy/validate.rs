@@ -31,7 +31,7 @@ pub use self::{
     acme::{AcmeAccess, AcmeOrder},
     migration::Migration,
     models::Model,
-    providers::{Mounted, OpenAi, Provider, ProviderKind},
+    providers::{Endpoint, Mounted, Provider, ProviderKind},
     supplied::Supplied,
     tls::{KeptPair, ServingPair, Terms, TlsMode},
 };

@@ -4,16 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 
 use crate::{
-    api::{LlmProxy, ProxyToken, tls::Acme},
+    api::{LlmProxy, ProxyToken, provider::Provider, tls::Acme},
     llm_proxy::dereference::ordered_secret,
     names::PROXY_LABEL,
 };
 
 /// Whether the LlmProxy names this Secret of its namespace, or has its certificate put into it.
 pub fn names_secret(proxy: &LlmProxy, secret: &str) -> bool {
-    let providers = proxy.spec.providers.iter().filter_map(|provider| provider.openai.as_ref());
-    let keys = providers.flat_map(|openai| [openai.api_key.as_ref(), openai.ca_bundle.as_ref()]);
-    let mut names = keys.flatten().map(|key| key.name.as_str());
+    let keys = proxy.spec.providers.iter().flat_map(Provider::secret_keys);
+    let mut names = keys.map(|key| key.name.as_str());
     let serving = proxy.spec.tls.named_secret();
     let ordered = ordered_secret(proxy);
     let migration = proxy.spec.access.migration.as_ref().map(|migration| migration.secret.name.as_str());

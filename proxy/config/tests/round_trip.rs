@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
-    Access, Acme, Admin, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo, EchoError,
-    EchoUsage, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, OpenAi, Provider, ProviderKind, Route,
-    Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
+    Access, Acme, Admin, Anthropic, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo,
+    EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, Provider,
+    ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -188,21 +188,33 @@ fn echo() -> impl Strategy<Value = ProviderKind> {
         })
 }
 
-fn openai() -> impl Strategy<Value = ProviderKind> {
+fn endpoint() -> impl Strategy<Value = Endpoint> {
     let key = prop_oneof![
         Just((None, None)),
         path().prop_map(|path| (Some(path), None)),
         "[A-Za-z_][A-Za-z0-9_]{0,9}".prop_map(|variable| (None, Some(variable))),
     ];
     ("https?://[a-z0-9.-]{1,12}(:[1-9][0-9]{0,3})?(/[a-z0-9._~-]{0,5}){0,2}", key, option::of(path()))
-        .prop_map(|(base_url, (api_key_file, api_key_env), ca_file)| {
-            ProviderKind::OpenAi(OpenAi { base_url, api_key_file, api_key_env, ca_file })
+        .prop_map(|(base_url, (api_key_file, api_key_env), ca_file)| Endpoint {
+            base_url,
+            api_key_file,
+            api_key_env,
+            ca_file,
         })
+}
+
+fn anthropic() -> impl Strategy<Value = ProviderKind> {
+    (endpoint(), 1..=10_000_000_u32)
+        .prop_map(|(endpoint, max_tokens)| ProviderKind::Anthropic(Anthropic { endpoint, max_tokens }))
 }
 
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
     let name = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?";
-    let one = (prop_oneof![echo(), openai()], 1..=3600_u32, 1..=3600_u32);
+    let one = (
+        prop_oneof![echo(), endpoint().prop_map(ProviderKind::OpenAi), anthropic()],
+        1..=3600_u32,
+        1..=3600_u32,
+    );
     collection::btree_map(name, one, 1..4).prop_map(|providers| {
         let provider = |(name, (kind, connect_timeout_seconds, idle_timeout_seconds))| Provider {
             name,
@@ -357,7 +369,7 @@ fn a_rendered_config_says_only_what_was_decided() {
     config.server.port = 8080;
     config.tls.hsts.enabled = true;
     config.providers =
-        vec![Provider::new("local", ProviderKind::OpenAi(OpenAi::new("http://llama:8000/v1")))];
+        vec![Provider::new("local", ProviderKind::OpenAi(Endpoint::new("http://llama:8000/v1")))];
     config.models[0].routes = vec![Route { weight: 3, ..Route::new("local", "llama-3.1-8b") }];
     config.access = Some(Access::new("https://vibectl.dev/proxies/u", "u"));
     config.fleet = Some(Fleet::default());

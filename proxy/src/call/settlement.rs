@@ -15,6 +15,7 @@ pub(super) struct Settlement {
     input_chars: usize,
     output_chars: usize,
     reported: Option<provider::Usage>,
+    finish: provider::Finish,
     /// The provider at work, until the outcome is known.
     at_work: Option<Arc<str>>,
     /// A provider has the request and may charge for it.
@@ -43,6 +44,7 @@ impl Settlement {
             input_chars,
             output_chars: 0,
             reported: None,
+            finish: provider::Finish::default(),
             at_work: None,
             owes: false,
             retries: 0,
@@ -76,6 +78,11 @@ impl Settlement {
         self.output_chars += chars;
     }
 
+    /// The model has said why it ends its answer.
+    pub(super) fn finished(&mut self, finish: provider::Finish) {
+        self.finish = finish;
+    }
+
     /// The provider has told what the call took so far.
     pub(super) fn reported(&mut self, usage: Option<provider::Usage>) {
         self.reported = usage.or(self.reported);
@@ -91,6 +98,7 @@ impl Settlement {
         Summary {
             model,
             usage: self.usage(),
+            finish: self.finish,
             cached_tokens: self.reported.map_or(0, |usage| usage.cached),
             duration: self.started.elapsed(),
             retries: self.retries,

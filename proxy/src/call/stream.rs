@@ -8,7 +8,7 @@ use tokio::time::{self, timeout_at};
 use super::{Begun, Settlement, Standing, Summary, attempt, check_length};
 use crate::{
     error::CallError,
-    provider::{ModelEvent, ModelRequest, ModelStream, ProviderError, Usage},
+    provider::{ModelEvent, ModelRequest, ModelStream, Piece, ProviderError, Usage},
     router::Target,
     structured::Schema,
 };
@@ -18,8 +18,8 @@ use bytes::Bytes;
 /// A piece of an answer.
 #[derive(Debug)]
 pub enum Event {
-    /// Some of the model's words.
-    Text(String),
+    /// Some of what the model says.
+    Said(Piece),
     /// A piece of the provider's own response to the caller's own request.
     Raw(Bytes),
     /// The answer is complete; the last event.
@@ -124,13 +124,17 @@ impl Open {
                     self.settlement.reported(Some(usage));
                     continue;
                 }
-                Some(ModelEvent::Text(text)) => {
-                    self.settlement.said(text.chars().count());
-                    if let Some(promised) = &mut self.promised {
-                        promised.text.push_str(&text);
+                Some(ModelEvent::Finish(finish)) => {
+                    self.settlement.finished(finish);
+                    continue;
+                }
+                Some(ModelEvent::Said(piece)) => {
+                    self.settlement.said(piece.chars());
+                    if let (Some(promised), Piece::Text(text)) = (&mut self.promised, &piece) {
+                        promised.text.push_str(text);
                         check_length(promised.text.len())?;
                     }
-                    Some(Event::Text(text))
+                    Some(Event::Said(piece))
                 }
                 Some(ModelEvent::Raw(bytes, chars)) => {
                     self.settlement.said(chars);

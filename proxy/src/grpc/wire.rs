@@ -14,7 +14,7 @@ use vibectl_proto::llm_proxy::{
 use crate::{
     call::{Answer, CallRequest, Event, Summary},
     error::{CallError, Grpc},
-    provider::{Message, ModelRequest, Reply, Role},
+    provider::{Message, ModelRequest, Piece, Reply, Role},
     state::unix_now,
     structured::Schema,
 };
@@ -30,7 +30,7 @@ pub(super) fn call_request(
     let ExecuteRequest { system_fragments, user_fragments, model_name, response_model_schema, request_id: _ } =
         request;
     let input_length = system_fragments.iter().chain(&user_fragments).map(|text| text.chars().count()).sum();
-    let say = |role, fragments: &[String]| Message { role, content: fragments.join(BLANK_LINE) };
+    let say = |role, fragments: &[String]| Message::text(role, fragments.join(BLANK_LINE));
     let system = (!system_fragments.is_empty()).then(|| say(Role::System, &system_fragments));
     let messages = system.into_iter().chain([say(Role::User, &user_fragments)]).collect();
     let schema = response_model_schema.filter(|text| !text.is_empty());
@@ -49,8 +49,8 @@ pub(super) fn response(
     answered: Result<Answer, CallError>,
 ) -> Result<ExecuteResponse, Status> {
     let result = match answered {
-        Ok(Answer { reply: Reply::Text(response_text), summary }) => Outcome::Success(ExecuteSuccess {
-            response_text,
+        Ok(Answer { reply: Reply::Said(said), summary }) => Outcome::Success(ExecuteSuccess {
+            response_text: said.text,
             actual_model_used: summary.model.to_string(),
             metrics: Some(metrics(&summary)),
         }),
@@ -64,7 +64,9 @@ pub(super) fn response(
 pub(super) fn chunks(request_id: &str, event: Result<Event, CallError>) -> Vec<Result<StreamChunk, Status>> {
     let chunk = |chunk| StreamChunk { request_id: request_id.to_owned(), chunk_type: Some(chunk) };
     match event {
-        Ok(Event::Text(text)) => vec![Ok(chunk(ChunkType::TextChunk(text)))],
+        Ok(Event::Said(Piece::Text(text))) => vec![Ok(chunk(ChunkType::TextChunk(text)))],
+        // No tools are offered over this contract.
+        Ok(Event::Said(Piece::Call { .. } | Piece::Arguments { .. })) => Vec::new(),
         Ok(Event::Raw(_)) => vec![Err(no_text())],
         Ok(Event::Done(summary)) => {
             let complete = StreamComplete { actual_model_used: summary.model.to_string() };
@@ -107,7 +109,7 @@ fn trailers(error: &CallError) -> MetadataMap {
 }
 
 fn metrics(summary: &Summary) -> ExecutionMetrics {
-    let Summary { model: _, usage, cached_tokens: _, duration, retries } = summary;
+    let Summary { usage, duration, retries, .. } = summary;
     let total = usage.input_tokens.saturating_add(usage.output_tokens);
     ExecutionMetrics {
         duration_ms: i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
@@ -136,6 +138,7 @@ mod tests {
     use super::*;
     use crate::{
         limits::{LimitKind, Refused, Scope},
+        provider::Finish,
         router::NoRoute,
         usage::Usage,
     };
@@ -153,8 +156,8 @@ mod tests {
     fn system_fragments_are_the_system_prompt_and_user_fragments_the_users_words() {
         let call = call_request(request(&["a", "b"], &["ä", "d"]), None).expect("a good request");
 
-        let said: Vec<_> = call.prompt.messages.iter().map(|one| (one.role, one.content.as_str())).collect();
-        assert_eq!(said, [(Role::System, "a\n\nb"), (Role::User, "ä\n\nd")]);
+        let said: Vec<_> = call.prompt.messages.iter().map(|one| (one.role, one.words())).collect();
+        assert_eq!(said, [(Role::System, "a\n\nb".into()), (Role::User, "ä\n\nd".into())]);
         assert_eq!(call.input_length, 4);
     }
 
@@ -162,8 +165,8 @@ mod tests {
     fn a_request_without_fragments_is_an_empty_prompt() {
         let call = call_request(request(&[], &[]), None).expect("a good request");
 
-        let said: Vec<_> = call.prompt.messages.iter().map(|one| (one.role, one.content.as_str())).collect();
-        assert_eq!(said, [(Role::User, "")]);
+        let said: Vec<_> = call.prompt.messages.iter().map(|one| (one.role, one.words())).collect();
+        assert_eq!(said, [(Role::User, "".into())]);
     }
 
     #[test]
@@ -182,6 +185,7 @@ mod tests {
         let summary = Summary {
             model: Arc::from("small"),
             usage: Usage { input_tokens: 3, output_tokens: 4, estimated: false },
+            finish: Finish::Stop,
             cached_tokens: 0,
             duration: Duration::from_millis(5),
             retries: 1,

@@ -86,7 +86,7 @@ impl Asked {
         entry.model(&summary.model);
         Ok(match reply {
             Reply::Raw(body, _) => json_body(body),
-            Reply::Text(text) => Json(self.head(&summary.model).answer(text, &summary)).into_response(),
+            Reply::Said(said) => Json(self.head(&summary.model).answer(said, &summary)).into_response(),
         })
     }
 
@@ -133,7 +133,7 @@ impl Events {
                 self.form = Form::Providers;
                 bytes
             }
-            Ok(Event::Text(text)) => [self.opening(), data(&self.head.words(text))].concat().into(),
+            Ok(Event::Said(piece)) => [self.opening(), data(&self.head.piece(piece))].concat().into(),
             // The provider has said all of this itself.
             Ok(Event::Done(_)) if self.form == Form::Providers => Bytes::new(),
             Ok(Event::Done(summary)) => self.end(&summary),
@@ -151,7 +151,7 @@ impl Events {
 
     fn end(&mut self, summary: &Summary) -> Bytes {
         let usage = if self.wants_usage { data(&self.head.usage(summary)) } else { Vec::new() };
-        [self.opening(), data(&self.head.closing()), usage, LAST_EVENT.to_vec()].concat().into()
+        [self.opening(), data(&self.head.closing(summary.finish)), usage, LAST_EVENT.to_vec()].concat().into()
     }
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::call::Summary;
+use crate::{
+    call::Summary,
+    provider::{Finish, Piece, Said, ToolCall},
+};
 
 /// The part of an answer that does not change from chunk to chunk.
 #[derive(Debug, Clone)]
@@ -33,18 +36,55 @@ pub(super) struct Completion {
 struct Choice {
     index: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<Said>,
+    message: Option<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    delta: Option<Said>,
+    delta: Option<Message>,
     finish_reason: Option<&'static str>,
 }
 
 #[derive(Debug, Default, Serialize)]
-struct Said {
+struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Content::is_absent")]
+    content: Content,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Call>,
+}
+
+/// The words of a message. A whole answer without words says so with a null, a chunk by not having the field.
+#[derive(Debug, Default, Serialize)]
+#[serde(untagged)]
+enum Content {
+    #[default]
+    Absent,
+    Null(()),
+    Text(String),
+}
+
+impl Content {
+    fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+/// A call of a tool; in a chunk, the part of it that has come.
+#[derive(Debug, Serialize)]
+struct Call {
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<String>,
+    index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    function: Function,
+}
+
+#[derive(Debug, Serialize)]
+struct Function {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    arguments: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,25 +102,42 @@ struct PromptDetails {
 
 impl Head {
     /// The whole answer.
-    pub(super) fn answer(&self, text: String, summary: &Summary) -> Completion {
-        let message = Said { role: Some("assistant"), content: Some(text) };
-        let choice = Choice { index: 0, message: Some(message), delta: None, finish_reason: Some("stop") };
+    pub(super) fn answer(&self, said: Said, summary: &Summary) -> Completion {
+        let Said { text, calls, finish } = said;
+        let content =
+            if text.is_empty() && !calls.is_empty() { Content::Null(()) } else { Content::Text(text) };
+        let tool_calls = calls.into_iter().map(whole).collect();
+        let message = Message { role: Some("assistant"), content, tool_calls };
+        let finish_reason = Some(reason(finish));
+        let choice = Choice { index: 0, message: Some(message), delta: None, finish_reason };
         Completion { usage: Some(usage(summary)), ..self.completion("chat.completion", vec![choice]) }
     }
 
     /// The first chunk, which says who speaks.
     pub(super) fn opening(&self) -> Completion {
-        self.chunk(Said { role: Some("assistant"), content: Some(String::new()) }, None)
+        let content = Content::Text(String::new());
+        self.chunk(Message { role: Some("assistant"), content, ..Message::default() }, None)
     }
 
     /// Some of the answer.
-    pub(super) fn words(&self, text: String) -> Completion {
-        self.chunk(Said { role: None, content: Some(text) }, None)
+    pub(super) fn piece(&self, piece: Piece) -> Completion {
+        let delta = match piece {
+            Piece::Text(text) => Message { content: Content::Text(text), ..Message::default() },
+            Piece::Call { index, id, name } => {
+                let function = Function { name: Some(name), arguments: String::new() };
+                part(Call { index: Some(index), id: Some(id), kind: Some("function"), function })
+            }
+            Piece::Arguments { index, json } => {
+                let function = Function { name: None, arguments: json };
+                part(Call { index: Some(index), id: None, kind: None, function })
+            }
+        };
+        self.chunk(delta, None)
     }
 
     /// The end of the answer.
-    pub(super) fn closing(&self) -> Completion {
-        self.chunk(Said::default(), Some("stop"))
+    pub(super) fn closing(&self, finish: Finish) -> Completion {
+        self.chunk(Message::default(), Some(reason(finish)))
     }
 
     /// The chunk with the usage, for those who asked for it.
@@ -88,7 +145,7 @@ impl Head {
         Completion { usage: Some(usage(summary)), ..self.completion("chat.completion.chunk", Vec::new()) }
     }
 
-    fn chunk(&self, delta: Said, finish_reason: Option<&'static str>) -> Completion {
+    fn chunk(&self, delta: Message, finish_reason: Option<&'static str>) -> Completion {
         let choice = Choice { index: 0, message: None, delta: Some(delta), finish_reason };
         self.completion("chat.completion.chunk", vec![choice])
     }
@@ -97,6 +154,28 @@ impl Head {
         let Self { id, created, model } = self;
         let id = format!("chatcmpl-{id}");
         Completion { id, object, created: *created, model: model.to_string(), choices, usage: None }
+    }
+}
+
+fn part(call: Call) -> Message {
+    Message { tool_calls: vec![call], ..Message::default() }
+}
+
+fn whole(ToolCall { id, name, arguments }: ToolCall) -> Call {
+    Call {
+        index: None,
+        id: Some(id),
+        kind: Some("function"),
+        function: Function { name: Some(name), arguments },
+    }
+}
+
+fn reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::ContentFilter => "content_filter",
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::{Response, Url, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use thiserror::Error;
@@ -58,11 +58,23 @@ pub(crate) enum Off {
 pub(super) struct Settings<'a> {
     pub(super) base_url: &'a str,
     pub(super) key: Option<Secret>,
+    pub(super) key_header: KeyHeader,
+    /// Sent with every request.
+    pub(super) fixed_header: Option<(&'static str, &'static str)>,
     pub(super) ca: Option<Vec<u8>>,
     pub(super) connect_timeout: Duration,
     /// Longest silence, before the first byte or between two.
     pub(super) idle_timeout: Duration,
     pub(super) rule: AddressRule,
+}
+
+/// Where a provider looks for the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeyHeader {
+    /// `authorization: Bearer KEY`.
+    Bearer,
+    /// `x-api-key: KEY`.
+    ApiKey,
 }
 
 /// The HTTP side of one provider.
@@ -74,7 +86,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(settings: Settings<'_>) -> Result<Self, Off> {
-        let Settings { base_url, key, ca, connect_timeout, idle_timeout, rule } = settings;
+        let Settings { base_url, key, key_header, fixed_header, ca, connect_timeout, idle_timeout, rule } =
+            settings;
         let base_url = Url::parse(base_url).map_err(|_| Off::BaseUrl)?;
         if !matches!(base_url.scheme(), "http" | "https") || !base_url.has_host() {
             return Err(Off::BaseUrl);
@@ -84,7 +97,7 @@ impl Client {
         literal.map_or(Ok(()), |address| rule.check(address))?;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("vibectl-server/", env!("CARGO_PKG_VERSION")))
-            .default_headers(authorization(key.as_ref())?)
+            .default_headers(headers(key.as_ref(), key_header, fixed_header)?)
             .tls_backend_preconfigured(tls(ca.as_deref())?)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
@@ -165,13 +178,23 @@ pub(crate) fn literal_address(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
-fn authorization(key: Option<&Secret>) -> Result<HeaderMap, Off> {
+fn headers(
+    key: Option<&Secret>,
+    key_header: KeyHeader,
+    fixed: Option<(&'static str, &'static str)>,
+) -> Result<HeaderMap, Off> {
     let mut headers = HeaderMap::new();
+    headers
+        .extend(fixed.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))));
     if let Some(key) = key {
-        let bearer = zeroize::Zeroizing::new(format!("Bearer {}", key.expose()));
-        let mut value = HeaderValue::from_str(&bearer).map_err(|_| Off::Key)?;
+        let (name, text) = match key_header {
+            KeyHeader::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+            KeyHeader::ApiKey => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
+        };
+        let text = zeroize::Zeroizing::new(text);
+        let mut value = HeaderValue::from_str(&text).map_err(|_| Off::Key)?;
         value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+        headers.insert(name, value);
     }
     Ok(headers)
 }
@@ -203,8 +226,16 @@ mod tests {
 
     fn client(base_url: &str, rule: AddressRule) -> Result<Client, String> {
         let second = Duration::from_secs(1);
-        let settings =
-            Settings { base_url, key: None, ca: None, connect_timeout: second, idle_timeout: second, rule };
+        let settings = Settings {
+            base_url,
+            key: None,
+            key_header: KeyHeader::Bearer,
+            fixed_header: None,
+            ca: None,
+            connect_timeout: second,
+            idle_timeout: second,
+            rule,
+        };
         Client::new(settings).map_err(|off| off.to_string())
     }
 
@@ -242,6 +273,8 @@ mod tests {
         let settings = Settings {
             base_url: "https://model.test/v1",
             key: Some(Secret::new("sk-hunter2")),
+            key_header: KeyHeader::ApiKey,
+            fixed_header: None,
             ca: None,
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(1),

@@ -16,7 +16,8 @@ use http::StatusCode;
 use tokio::time::sleep;
 
 use super::{
-    ChatBody, Completion, ModelEvent, ModelRequest, ProviderError, ProviderErrorKind, Reply, Role, Usage,
+    Completion, Message, ModelEvent, ModelRequest, Piece, ProviderError, ProviderErrorKind, Reply, Role,
+    Said, Usage,
 };
 use crate::structured::Schema;
 
@@ -45,7 +46,7 @@ impl Echo {
         self.fail_if_due()?;
         let text = self.answer(request)?;
         let usage = self.usage(request, &text);
-        Ok(Completion { reply: Reply::Text(text), usage: Some(usage) })
+        Ok(Completion { reply: Reply::Said(Said::words(text)), usage: Some(usage) })
     }
 
     pub(super) async fn stream(&self, request: &ModelRequest) -> Result<EchoStream, ProviderError> {
@@ -53,20 +54,20 @@ impl Echo {
         self.fail_if_due()?;
         let text = self.answer(request)?;
         let usage = ModelEvent::Usage(self.usage(request, &text));
-        let events = chunks(&text, self.config.chunk_size).map(ModelEvent::Text).chain([usage]).collect();
+        let events = chunks(&text, self.config.chunk_size).map(say).chain([usage]).collect();
         Ok(EchoStream { events, delay: milliseconds(self.config.chunk_delay_ms), started: false })
     }
 
     fn answer(&self, request: &ModelRequest) -> Result<String, ProviderError> {
-        if let Some(beyond) = request.chat_body.as_ref().and_then(ChatBody::beyond_text) {
+        if let Some(beyond) = beyond_text(request) {
             let message = format!("this model only takes text and gives one answer: {beyond}");
             return Err(ProviderError::new(ProviderErrorKind::Rejected, message));
         }
         let asked = || {
             let last = request.messages.iter().rfind(|message| message.role == Role::User);
-            last.map(|message| &message.content)
+            last.map(|message| message.words().into_owned())
         };
-        let text = self.config.reply.as_ref().or_else(asked).cloned().unwrap_or_default();
+        let text = self.config.reply.clone().or_else(asked).unwrap_or_default();
         match &request.schema {
             None => Ok(text),
             Some(schema) => structured(schema, text, self.config.reply.is_some()),
@@ -77,7 +78,7 @@ impl Echo {
         if let Some(fixed) = self.config.usage {
             return Usage { input: fixed.input_tokens.into(), output: fixed.output_tokens.into(), cached: 0 };
         }
-        let asked = request.messages.iter().map(|message| message.content.chars().count()).sum();
+        let asked = request.messages.iter().map(|message| message.words().chars().count()).sum();
         Usage { input: Usage::estimate(asked), output: Usage::estimate(answer.chars().count()), cached: 0 }
     }
 
@@ -95,12 +96,21 @@ impl Echo {
 impl EchoStream {
     pub(super) async fn next(&mut self) -> Option<ModelEvent> {
         let event = self.events.pop_front()?;
-        if self.started && matches!(event, ModelEvent::Text(_)) {
+        if self.started && matches!(event, ModelEvent::Said(_)) {
             pause(self.delay).await;
         }
         self.started = true;
         Some(event)
     }
+}
+
+/// What echo cannot do, with the tools of which it does nothing either.
+fn beyond_text(request: &ModelRequest) -> Option<&str> {
+    request.beyond.as_deref().or_else(|| request.messages.iter().find_map(Message::beyond_text))
+}
+
+fn say(text: String) -> ModelEvent {
+    ModelEvent::Said(Piece::Text(text))
 }
 
 /// A timer fires at the next millisecond at the earliest, also for no time at all.
@@ -142,18 +152,16 @@ mod tests {
     use vibectl_config::{EchoError, EchoUsage};
 
     use super::*;
-    use crate::provider::Message;
 
     fn ask(content: &str) -> ModelRequest {
-        let say = |role, content: &str| Message { role, content: content.to_owned() };
-        let messages =
-            vec![say(Role::System, "be brief"), say(Role::User, content), say(Role::Assistant, "ok")];
+        let said = [(Role::System, "be brief"), (Role::User, content), (Role::Assistant, "ok")];
+        let messages = said.map(|(role, text)| Message::text(role, text)).into();
         ModelRequest { messages, ..ModelRequest::default() }
     }
 
     fn text_of(completion: &Completion) -> &str {
         match &completion.reply {
-            Reply::Text(text) => text,
+            Reply::Said(said) => &said.text,
             Reply::Raw(..) => panic!("echo has no bytes of its own"),
         }
     }
@@ -180,10 +188,7 @@ mod tests {
             events.push(event);
         }
         let usage = Usage { input: 3, output: 1, cached: 0 };
-        assert_eq!(
-            events,
-            [ModelEvent::Text("äö".into()), ModelEvent::Text("ü".into()), ModelEvent::Usage(usage)]
-        );
+        assert_eq!(events, [say("äö".into()), say("ü".into()), ModelEvent::Usage(usage)]);
         assert_eq!(start.elapsed(), Duration::from_millis(110));
     }
 

@@ -58,6 +58,8 @@ pub enum ProviderErrorKind {
     Auth,
     /// Its answer cannot be understood.
     BadAnswer,
+    /// Its dialect has no words for the request; another one's may have.
+    Inexpressible,
 }
 
 impl ProviderErrorKind {
@@ -70,6 +72,7 @@ impl ProviderErrorKind {
             Self::Rejected => "rejected",
             Self::Auth => "auth",
             Self::BadAnswer => "bad_answer",
+            Self::Inexpressible => "inexpressible",
         }
     }
 }
@@ -83,6 +86,12 @@ impl ProviderError {
     /// The provider is off.
     pub(super) fn off(reason: &str) -> Self {
         Self::new(ProviderErrorKind::Unavailable, format!("the provider is off: {reason}"))
+    }
+
+    /// The dialect cannot say this, in the words of the caller's API.
+    pub(super) fn inexpressible(what: &str) -> Self {
+        let message = format!("the model's provider cannot be asked for this: {what}");
+        Self::new(ProviderErrorKind::Inexpressible, message)
     }
 
     /// An answer that breaks the dialect.
@@ -114,10 +123,12 @@ impl ProviderError {
         let status = wire.code.as_ref().and_then(serde_json::Value::as_u64);
         let status = status.and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
         let status = status.filter(|status| status.is_client_error() || status.is_server_error());
-        let status = status.unwrap_or(if wire.kind() == Some("rate_limit_exceeded") {
-            StatusCode::TOO_MANY_REQUESTS
-        } else {
-            StatusCode::BAD_GATEWAY
+        let status = status.unwrap_or(match wire.kind() {
+            Some("rate_limit_exceeded" | "rate_limit_error") => StatusCode::TOO_MANY_REQUESTS,
+            Some("invalid_request_error" | "request_too_large") => StatusCode::BAD_REQUEST,
+            Some("authentication_error" | "permission_error") => StatusCode::UNAUTHORIZED,
+            Some("timeout_error") => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
         });
         Self::classified(status, None, wire)
     }

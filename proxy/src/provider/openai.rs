@@ -8,10 +8,10 @@ mod decode;
 mod encode;
 mod message;
 mod stream;
+mod tools;
+mod wire;
 
 use std::time::Duration;
-
-use http::header;
 
 pub use self::{
     body::{BadBody, ChatBody, ChatRequest},
@@ -20,7 +20,7 @@ pub use self::{
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
     address::AddressRule,
-    client::{self, Client, Off, Settings},
+    client::{self, Client, KeyHeader, Off, Settings},
     sources::Sources,
 };
 
@@ -36,13 +36,15 @@ pub(super) struct OpenAi {
 impl OpenAi {
     pub(super) fn new(
         provider: &vibectl_config::Provider,
-        config: &vibectl_config::OpenAi,
+        config: &vibectl_config::Endpoint,
         rule: AddressRule,
         sources: &Sources<'_>,
     ) -> Result<Self, Off> {
         let client = Client::new(Settings {
             base_url: &config.base_url,
             key: sources.key(config)?,
+            key_header: KeyHeader::Bearer,
+            fixed_header: None,
             ca: sources.ca(config)?,
             connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
             idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
@@ -70,8 +72,8 @@ impl OpenAi {
         let body = client::read_body(response).await?;
         let answer = decode::answer(&body)?;
         let reply = match request.chat_body {
-            Some(_) => Reply::Raw(body, answer.text.chars().count()),
-            None => Reply::Text(answer.text),
+            Some(_) => Reply::Raw(body, answer.said.chars()),
+            None => Reply::Said(answer.said),
         };
         Ok(Completion { reply, usage: answer.usage })
     }
@@ -86,10 +88,6 @@ impl OpenAi {
             None => encode::encode(model, request, true, self.output_cap)?,
         };
         let response = self.client.post(PATH, "text/event-stream", body).await?;
-        let content_type = response.headers().get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes);
-        if !content_type.is_some_and(|value| value.starts_with(b"text/event-stream")) {
-            return Err(ProviderError::bad_answer("the provider did not answer with a stream"));
-        }
-        Ok(OpenAiStream::new(response, request.chat_body.as_ref()))
+        OpenAiStream::new(response, request.chat_body.as_ref())
     }
 }

@@ -40,7 +40,7 @@ impl Sources<'static> {
 
 impl Sources<'_> {
     /// The key, where the config names one; white space around it is not part of it.
-    pub(super) fn key(&self, config: &vibectl_config::OpenAi) -> Result<Option<Secret>, Missing> {
+    pub(super) fn key(&self, config: &vibectl_config::Endpoint) -> Result<Option<Secret>, Missing> {
         let text = match (&config.api_key_file, &config.api_key_env) {
             (Some(path), _) => {
                 let content = self.read(path, "API key")?;
@@ -57,7 +57,7 @@ impl Sources<'_> {
     }
 
     /// The CA bundle, where the config names one.
-    pub(super) fn ca(&self, config: &vibectl_config::OpenAi) -> Result<Option<Vec<u8>>, Missing> {
+    pub(super) fn ca(&self, config: &vibectl_config::Endpoint) -> Result<Option<Vec<u8>>, Missing> {
         config.ca_file.as_ref().map(|path| self.read(path, "CA")).transpose()
     }
 
@@ -68,13 +68,13 @@ impl Sources<'_> {
 
 #[cfg(test)]
 mod tests {
-    use vibectl_config::OpenAi;
+    use vibectl_config::Endpoint;
 
     use super::*;
 
     fn key_in(content: &'static [u8]) -> Result<Option<Secret>, Missing> {
         let sources = Sources { file: &|_| Ok(content.to_vec()), variable: &|_| None };
-        sources.key(&OpenAi { api_key_file: Some("key".into()), ..OpenAi::new("http://model.test") })
+        sources.key(&Endpoint { api_key_file: Some("key".into()), ..Endpoint::new("http://model.test") })
     }
 
     #[test]
@@ -85,17 +85,17 @@ mod tests {
 
     #[test]
     fn a_provider_that_names_no_key_needs_none() {
-        assert_eq!(Sources::of_process().key(&OpenAi::new("http://model.test")), Ok(None));
+        assert_eq!(Sources::of_process().key(&Endpoint::new("http://model.test")), Ok(None));
     }
 
     #[test]
     fn what_is_named_and_not_there_is_told() {
         let sources =
             Sources { file: &|_| Err(io::Error::from(io::ErrorKind::NotFound)), variable: &|_| None };
-        let named = OpenAi { api_key_env: Some("KEY".into()), ..OpenAi::new("http://model.test") };
+        let named = Endpoint { api_key_env: Some("KEY".into()), ..Endpoint::new("http://model.test") };
 
         assert_eq!(sources.key(&named), Err(Missing::Variable));
-        let named = OpenAi { ca_file: Some("ca.crt".into()), ..named };
+        let named = Endpoint { ca_file: Some("ca.crt".into()), ..named };
         assert_eq!(sources.ca(&named), Err(Missing::File { what: "CA" }));
     }
 }

@@ -8,7 +8,7 @@ use vibectl_config::mount::{
     self, ANSWERS_FILE, CA_FILE, CERTIFICATE_FILE, CRL_FILE, ISSUERS_FILE, JWKS_FILE, KEY_FILE,
     MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS,
 };
-use vibectl_config::{Access, Acme, Jwt, JwtIssuer, Provider, ProviderKind, Tls};
+use vibectl_config::{Access, Acme, Jwt, JwtIssuer, Provider, Tls};
 use vibectl_token::standalone::revocation;
 
 use crate::reload::files::PartFiles;
@@ -71,12 +71,8 @@ pub fn answers(acme: &Acme) -> PartFiles {
 
 /// Keys and CAs of all providers.
 pub fn providers(providers: &[Provider]) -> PartFiles {
-    let paths = providers.iter().flat_map(|provider| match &provider.kind {
-        ProviderKind::Echo(_) => Vec::new(),
-        ProviderKind::OpenAi(openai) => {
-            [&openai.api_key_file, &openai.ca_file].into_iter().flatten().collect()
-        }
-    });
+    let endpoints = providers.iter().filter_map(|provider| provider.kind.endpoint());
+    let paths = endpoints.flat_map(|endpoint| [&endpoint.api_key_file, &endpoint.ca_file]).flatten();
     PartFiles::new(paths.map(|path: &PathBuf| (provider_file(path), path.clone())))
 }
 

@@ -61,6 +61,7 @@ pub(crate) struct Fake {
 struct Seen {
     script: Script,
     requests: Mutex<Vec<(HeaderMap, Bytes)>>,
+    paths: Mutex<Vec<String>>,
     abandoned: Notify,
     close: Notify,
 }
@@ -147,8 +148,13 @@ impl Fake {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let seen =
-            Seen { script, requests: Mutex::default(), abandoned: Notify::new(), close: Notify::new() };
+        let seen = Seen {
+            script,
+            requests: Mutex::default(),
+            paths: Mutex::default(),
+            abandoned: Notify::new(),
+            close: Notify::new(),
+        };
         let state = Arc::new(seen);
         let app = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let closing = Arc::clone(&state);
@@ -182,6 +188,11 @@ impl Fake {
         self.state.requests.lock().expect("not poisoned").clone()
     }
 
+    /// Paths of the requests so far.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.state.paths.lock().expect("not poisoned").clone()
+    }
+
     /// The body of the only request.
     pub(crate) fn only_request(&self) -> serde_json::Value {
         let requests = self.requests();
@@ -211,6 +222,7 @@ impl Drop for Guard {
 async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole request");
+    seen.paths.lock().expect("not poisoned").push(parts.uri.path().to_owned());
     seen.requests.lock().expect("not poisoned").push((parts.headers, body));
     let guard = Guard(Some(Arc::clone(&seen)));
     let script = seen.script.clone();

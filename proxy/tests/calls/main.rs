@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends where its preparation fails")]
 
+mod anthropic;
 mod cancelling;
 mod contract;
 mod failover;

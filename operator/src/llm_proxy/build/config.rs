@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
-    Access, Acme, Admin, Challenge, ChallengeType, Config, Echo, Fleet, Limits, Model, OpenAi, Provider,
-    ProviderKind, Server, ServerLimits, Tls,
+    Access, Acme, Admin, Anthropic, Challenge, ChallengeType, Config, Echo, Endpoint, Fleet, Limits, Model,
+    Provider, ProviderKind, Server, ServerLimits, Tls,
     mount::{
         ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE,
         KEY_FILE, PROVIDERS_DIR, TLS_DIR,
@@ -96,17 +96,23 @@ fn share(limits: &Limits, replicas: u16) -> Limits {
 
 fn provider(provider: &validate::Provider) -> Provider {
     let file = |name: &str| -> PathBuf { [PROVIDERS_DIR, &provider.name, name].iter().collect() };
+    let endpoint = |endpoint: &validate::Endpoint| {
+        let validate::Endpoint { base_url, api_key, ca_bundle } = endpoint;
+        Endpoint {
+            api_key_file: api_key.as_ref().map(|_| file(API_KEY_FILE)),
+            ca_file: ca_bundle.as_ref().map(|_| file(CA_FILE)),
+            ..Endpoint::new(base_url)
+        }
+    };
     let kind = match &provider.kind {
         validate::ProviderKind::Echo { delay_ms, reply } => {
             ProviderKind::Echo(Echo { delay_ms: *delay_ms, reply: reply.clone(), ..Echo::default() })
         }
-        validate::ProviderKind::OpenAi(openai) => {
-            let validate::OpenAi { base_url, api_key, ca_bundle } = openai.as_ref();
-            ProviderKind::OpenAi(OpenAi {
-                api_key_file: api_key.as_ref().map(|_| file(API_KEY_FILE)),
-                ca_file: ca_bundle.as_ref().map(|_| file(CA_FILE)),
-                ..OpenAi::new(base_url)
-            })
+        validate::ProviderKind::OpenAi(openai) => ProviderKind::OpenAi(endpoint(openai)),
+        validate::ProviderKind::Anthropic { endpoint: at, max_tokens } => {
+            let default = Anthropic::new(endpoint(at));
+            let max_tokens = max_tokens.unwrap_or(default.max_tokens);
+            ProviderKind::Anthropic(Anthropic { max_tokens, ..default })
         }
     };
     Provider::new(&provider.name, kind)

@@ -13,7 +13,7 @@ use vibectl_config::mount::{
 
 use crate::{
     api::reference::SecretKey,
-    llm_proxy::validate::{Provider, ProviderKind, TlsMode, ValidatedProxy},
+    llm_proxy::validate::{Provider, TlsMode, ValidatedProxy},
 };
 
 /// Readable by the server's group, which is all that it is.
@@ -84,10 +84,11 @@ pub(super) fn certificate_agent_mounts() -> Vec<VolumeMount> {
 
 /// The files of a provider, by path inside the providers' folder.
 pub(super) fn provider_files(provider: &Provider) -> Vec<(String, &crate::llm_proxy::validate::Mounted)> {
-    let (api_key, ca_bundle) = match &provider.kind {
-        ProviderKind::Echo { .. } => (None, None),
-        ProviderKind::OpenAi(openai) => (openai.api_key.as_ref(), openai.ca_bundle.as_ref()),
-    };
+    let endpoint = provider.endpoint();
+    let (api_key, ca_bundle) = (
+        endpoint.and_then(|endpoint| endpoint.api_key.as_ref()),
+        endpoint.and_then(|endpoint| endpoint.ca_bundle.as_ref()),
+    );
     let path = |file: &str| format!("{}/{file}", provider.name);
     let files =
         [api_key.map(|key| (path(API_KEY_FILE), key)), ca_bundle.map(|bundle| (path(CA_FILE), bundle))];

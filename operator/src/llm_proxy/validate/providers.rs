@@ -32,15 +32,22 @@ pub enum ProviderKind {
         reply: Option<String>,
     },
     /// Speaks the OpenAI chat completions API.
-    OpenAi(Box<OpenAi>),
+    OpenAi(Box<Endpoint>),
+    /// Speaks the Anthropic Messages API.
+    Anthropic {
+        /// Where it is.
+        endpoint: Box<Endpoint>,
+        /// Of an answer whose length the caller does not limit; `None`: the server's default.
+        max_tokens: Option<u32>,
+    },
 }
 
-/// An OpenAI-compatible endpoint.
+/// Where a provider is, and what it wants to see.
 #[derive(Clone, Debug)]
-pub struct OpenAi {
+pub struct Endpoint {
     /// Without a final slash.
     pub base_url: String,
-    /// The bearer token.
+    /// Whatever header it goes into.
     pub api_key: Option<Mounted>,
     /// Certificates to trust.
     pub ca_bundle: Option<Mounted>,
@@ -77,11 +84,15 @@ impl Provider {
 
     /// What is mounted for it.
     pub fn files(&self) -> impl Iterator<Item = &Mounted> {
-        let (api_key, ca_bundle) = match &self.kind {
-            ProviderKind::Echo { .. } => (None, None),
-            ProviderKind::OpenAi(openai) => (openai.api_key.as_ref(), openai.ca_bundle.as_ref()),
-        };
-        api_key.into_iter().chain(ca_bundle)
+        self.endpoint().into_iter().flat_map(|endpoint| endpoint.api_key.iter().chain(&endpoint.ca_bundle))
+    }
+
+    /// Where it is; `None` for one that needs no network.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.kind {
+            ProviderKind::Echo { .. } => None,
+            ProviderKind::OpenAi(endpoint) | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
+        }
     }
 }
 
@@ -123,7 +134,6 @@ fn kind(
             azure_openai.is_some(),
             "use openai with baseUrl https://RESOURCE.openai.azure.com/openai/v1",
         ),
-        ("anthropic", anthropic.is_some(), "use openai with baseUrl https://api.anthropic.com/v1"),
         (
             "gemini",
             gemini.is_some(),
@@ -136,7 +146,8 @@ fn kind(
         ),
         ("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud"),
     ];
-    let blocks = [echo.is_some(), openai.is_some()].into_iter().chain(later.map(|(_, chosen, _)| chosen));
+    let here = [echo.is_some(), openai.is_some(), anthropic.is_some()];
+    let blocks = here.into_iter().chain(later.map(|(_, chosen, _)| chosen));
     if blocks.filter(|chosen| *chosen).count() != 1 {
         mistakes.invalid(
             path,
@@ -147,33 +158,46 @@ fn kind(
     for (block, _, instead) in later.iter().filter(|(_, chosen, _)| *chosen) {
         mistakes.not_available(&format!("{path}.{block}"), instead);
     }
-    match (echo, openai) {
-        (Some(provider::Echo { delay_milliseconds, reply }), _) => Some(ProviderKind::Echo {
+    match (echo, openai, anthropic) {
+        (Some(provider::Echo { delay_milliseconds, reply }), ..) => Some(ProviderKind::Echo {
             delay_ms: delay_milliseconds.and_then(|delay| u32::try_from(delay).ok()).unwrap_or(0),
             reply: reply.clone(),
         }),
-        (_, Some(openai)) => Some(self::openai(&format!("{path}.openai"), openai, referenced, mistakes)),
-        _ => None,
+        (_, Some(provider::OpenAi { base_url, api_key, ca_bundle }), _) => {
+            let named = Named { base_url, api_key: api_key.as_ref(), ca_bundle: ca_bundle.as_ref() };
+            let endpoint = named.endpoint(&format!("{path}.openai"), referenced, mistakes);
+            Some(ProviderKind::OpenAi(Box::new(endpoint)))
+        }
+        (_, _, Some(provider::Anthropic { base_url, api_key, ca_bundle, max_tokens })) => {
+            let base_url = base_url.as_deref().unwrap_or(vibectl_config::Anthropic::DEFAULT_BASE_URL);
+            let named = Named { base_url, api_key: api_key.as_ref(), ca_bundle: ca_bundle.as_ref() };
+            let endpoint = named.endpoint(&format!("{path}.anthropic"), referenced, mistakes);
+            let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
+            Some(ProviderKind::Anthropic { endpoint: Box::new(endpoint), max_tokens })
+        }
+        (None, None, None) => None,
     }
 }
 
-fn openai(
-    path: &str,
-    openai: &provider::OpenAi,
-    referenced: &Referenced,
-    mistakes: &mut Mistakes,
-) -> ProviderKind {
-    let provider::OpenAi { base_url, api_key, ca_bundle } = openai;
-    if let Err(what) = check_base_url(base_url) {
-        mistakes.invalid(&format!("{path}.baseUrl"), what);
+/// What the blocks with an address have in common.
+struct Named<'a> {
+    base_url: &'a str,
+    api_key: Option<&'a SecretKey>,
+    ca_bundle: Option<&'a SecretKey>,
+}
+
+impl Named<'_> {
+    fn endpoint(&self, path: &str, referenced: &Referenced, mistakes: &mut Mistakes) -> Endpoint {
+        if let Err(what) = check_base_url(self.base_url) {
+            mistakes.invalid(&format!("{path}.baseUrl"), what);
+        }
+        let api_key = self.api_key.map(|key| mounted(&format!("{path}.apiKey"), key, referenced));
+        let ca_bundle = self.ca_bundle.map(|key| {
+            let path = format!("{path}.caBundle");
+            certificates(&path, mounted(&path, key, referenced))
+        });
+        Endpoint { base_url: self.base_url.trim_end_matches('/').to_owned(), api_key, ca_bundle }
     }
-    let api_key = api_key.as_ref().map(|key| mounted(&format!("{path}.apiKey"), key, referenced));
-    let ca_bundle = ca_bundle.as_ref().map(|key| {
-        let path = format!("{path}.caBundle");
-        certificates(&path, mounted(&path, key, referenced))
-    });
-    let base_url = base_url.trim_end_matches('/').to_owned();
-    ProviderKind::OpenAi(Box::new(OpenAi { base_url, api_key, ca_bundle }))
 }
 
 fn check_base_url(text: &str) -> Result<(), &'static str> {

@@ -134,7 +134,6 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
         (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
-        (provider("anthropic"), "spec.providers[0].anthropic: not available yet: use openai"),
         (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
         (provider("bedrock"), "spec.providers[0].bedrock: not available yet: use openai"),
         (provider("vertex"), "spec.providers[0].vertex: not available yet: use openai"),

@@ -57,8 +57,7 @@ impl Provider {
         };
         section.finish_with(&[
             ("api_key", NO_KEYS_HERE),
-            ("base_url", "it belongs into the block openai"),
-            ("anthropic", NOT_YET),
+            ("base_url", "it belongs into the block openai or anthropic"),
             ("azure_openai", NOT_YET),
             ("bedrock", NOT_YET),
             ("gemini", NOT_YET),
@@ -70,7 +69,7 @@ impl Provider {
 
 /// An hour at most: a hung provider must not hold a call for ever.
 const TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
-const NO_KEYS_HERE: &str = "keys are not part of the config: use openai.api_key_file or openai.api_key_env";
+const NO_KEYS_HERE: &str = "keys are not part of the config: use api_key_file or api_key_env in its block";
 const NOT_YET: &str =
     "this kind of provider is not available yet: use openai with an address that speaks its API";
 
@@ -82,6 +81,7 @@ impl Serialize for Provider {
         match kind {
             ProviderKind::Echo(echo) => map.serialize_entry("echo", echo)?,
             ProviderKind::OpenAi(openai) => map.serialize_entry("openai", openai)?,
+            ProviderKind::Anthropic(anthropic) => map.serialize_entry("anthropic", anthropic)?,
         }
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
             map.serialize_entry("connect_timeout_seconds", connect_timeout_seconds)?;
@@ -99,24 +99,40 @@ pub enum ProviderKind {
     /// Answers with what it was asked; for trying things out and for tests.
     Echo(Echo),
     /// The OpenAI chat completions API, spoken by many.
-    OpenAi(OpenAi),
+    OpenAi(Endpoint),
+    /// The Anthropic Messages API.
+    Anthropic(Anthropic),
 }
 
 impl ProviderKind {
     /// The one block that says the kind. `echo:` with nothing in it is one too.
     fn decode(section: &mut Section<'_>) -> Self {
-        let (echo, openai) = (section.present("echo"), section.present("openai"));
-        match (echo, openai) {
-            (Some(echo), None) => Self::Echo(Echo::decode(&echo)),
-            (None, Some(openai)) => Self::OpenAi(OpenAi::decode(&openai)),
-            (Some(_), Some(openai)) => {
-                openai.mistake("a provider has one kind, and this one has echo already");
-                Self::OpenAi(OpenAi::decode(&openai))
+        let mut kind = None;
+        for name in ["echo", "openai", "anthropic"] {
+            let Some(block) = section.present(name) else { continue };
+            if let Some((first, _)) = &kind {
+                block.mistake(format!("a provider has one kind, and this one has {first} already"));
             }
-            (None, None) => {
-                section.mistake("a provider needs one of the blocks echo, openai");
-                Self::Echo(Echo::default())
-            }
+            let decoded = match name {
+                "openai" => Self::OpenAi(Endpoint::decode(&block)),
+                "anthropic" => Self::Anthropic(Anthropic::decode(&block)),
+                _ => Self::Echo(Echo::decode(&block)),
+            };
+            kind = Some((name, decoded));
+        }
+        let Some((_, kind)) = kind else {
+            section.mistake("a provider needs one of the blocks echo, openai, anthropic");
+            return Self::Echo(Echo::default());
+        };
+        kind
+    }
+
+    /// Where it is; `None` for the embedded one.
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Echo(_) => None,
+            Self::OpenAi(endpoint) => Some(endpoint),
+            Self::Anthropic(anthropic) => Some(&anthropic.endpoint),
         }
     }
 }
@@ -227,9 +243,9 @@ impl EchoUsage {
 
 serialize_differences!(EchoUsage { input_tokens, output_tokens });
 
-/// A provider that speaks the OpenAI chat completions API.
+/// Where a provider is, and what it wants to see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OpenAi {
+pub struct Endpoint {
     /// The address up to and with the version, such as `https://api.openai.com/v1`.
     pub base_url: String,
     /// A file with the key.
@@ -243,24 +259,77 @@ pub struct OpenAi {
     pub ca_file: Option<PathBuf>,
 }
 
-impl OpenAi {
+impl Endpoint {
     /// A provider at this address that needs no key.
     pub fn new(base_url: impl Into<String>) -> Self {
         Self { base_url: base_url.into(), api_key_file: None, api_key_env: None, ca_file: None }
     }
 
-    fn decode(cursor: &Cursor<'_>) -> Self {
-        let mut section = cursor.section();
-        let openai = Self {
-            base_url: section.required("base_url", Cursor::base_url).unwrap_or_default(),
+    /// Reads what all blocks with an address have in common. `default_url`: where it is when nothing is said.
+    fn read(cursor: &Cursor<'_>, section: &mut Section<'_>, default_url: Option<&str>) -> Self {
+        let base_url = match default_url {
+            Some(url) => section.read("base_url", Cursor::base_url).unwrap_or_else(|| url.to_owned()),
+            None => section.required("base_url", Cursor::base_url).unwrap_or_default(),
+        };
+        let endpoint = Self {
+            base_url,
             api_key_file: section.read("api_key_file", Cursor::path),
             api_key_env: section.read("api_key_env", Cursor::environment_name),
             ca_file: section.read("ca_file", Cursor::path),
         };
-        section.finish_with(&[("api_key", NO_KEYS_HERE)]);
-        if openai.api_key_file.is_some() && openai.api_key_env.is_some() {
+        if endpoint.api_key_file.is_some() && endpoint.api_key_env.is_some() {
             cursor.mistake("api_key_file and api_key_env exclude each other");
         }
-        openai
+        endpoint
+    }
+
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let endpoint = Self::read(cursor, &mut section, None);
+        section.finish_with(&[("api_key", NO_KEYS_HERE)]);
+        endpoint
     }
 }
+
+/// A provider that speaks the Anthropic Messages API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Anthropic {
+    /// Where it is.
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
+    /// Tokens after which an answer is cut when the caller does not say; this API wants a number.
+    #[serde(skip_serializing_if = "Anthropic::is_default_max_tokens")]
+    pub max_tokens: u32,
+}
+
+impl Anthropic {
+    /// Where Anthropic itself answers.
+    pub const DEFAULT_BASE_URL: &str = "https://api.anthropic.com/v1";
+    /// What every model of it can do.
+    pub const DEFAULT_MAX_TOKENS: u32 = 4096;
+
+    /// A provider at this endpoint.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, max_tokens: Self::DEFAULT_MAX_TOKENS }
+    }
+
+    fn decode(cursor: &Cursor<'_>) -> Self {
+        let mut section = cursor.section();
+        let anthropic = Self {
+            endpoint: Endpoint::read(cursor, &mut section, Some(Self::DEFAULT_BASE_URL)),
+            max_tokens: section
+                .read("max_tokens", |cursor| cursor.integer(1..=MAX_MAX_TOKENS))
+                .unwrap_or(Self::DEFAULT_MAX_TOKENS),
+        };
+        section.finish_with(&[("api_key", NO_KEYS_HERE)]);
+        anthropic
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_default_max_tokens(max_tokens: &u32) -> bool {
+        *max_tokens == Self::DEFAULT_MAX_TOKENS
+    }
+}
+
+/// More than any model can say.
+const MAX_MAX_TOKENS: u32 = 10_000_000;

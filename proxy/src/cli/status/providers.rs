@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use serde::Serialize;
-use vibectl_config::{Config, ProviderKind};
+use vibectl_config::Config;
 
 use crate::cli::outcome::Failure;
 use crate::provider::address::AddressRule;
@@ -37,10 +37,7 @@ pub(super) fn probe(config: &Config, problems: &mut Vec<String>) -> Result<Vec<P
 }
 
 async fn probe_one(config: &vibectl_config::Provider, rule: AddressRule) -> Provider {
-    let address = match &config.kind {
-        ProviderKind::Echo(_) => None,
-        ProviderKind::OpenAi(openai) => Some(openai.base_url.clone()),
-    };
+    let address = config.kind.endpoint().map(|endpoint| endpoint.base_url.clone());
     let provider = provider::Provider::new(config, rule, &Sources::of_process());
     let start = Instant::now();
     let probed = tokio::time::timeout(PATIENCE, provider.probe()).await;

@@ -15,7 +15,8 @@ use thiserror::Error;
 
 use super::{
     super::{ModelRequest, Parameters},
-    message::{Said, WireMessage},
+    message::{Read, WireMessage},
+    tools,
 };
 use crate::structured::{InvalidSchema, Schema};
 
@@ -48,7 +49,6 @@ pub struct ChatBody {
     fields: Vec<(String, Bytes)>,
     wants_usage: bool,
     choices: u32,
-    beyond_text: Option<Cow<'static, str>>,
 }
 
 impl ChatBody {
@@ -66,19 +66,32 @@ impl ChatBody {
         let options: Option<StreamOptions> = read.get("stream_options")?;
         let mut input_length = field("tools").map_or(0, |tools| tools.get().len());
         let choices = read.get("n")?.unwrap_or(1);
-        let mut beyond_text: Option<Cow<'static, str>> =
-            (choices != 1).then(|| "more than one choice".into());
+        let said = fields.iter().map(|(name, value)| (name.as_str(), value.get()));
+        let mut beyond = Beyond(tools::unread(said));
+        if choices != 1 {
+            beyond.note("more than one choice");
+        }
         let schema = read.schema()?.transpose().unwrap_or_else(|invalid| {
-            beyond_text.get_or_insert(format!("a schema that is not valid: {invalid}").into());
+            beyond.note(format!("a schema that is not valid: {invalid}"));
             None
         });
         let mut prompt = Vec::with_capacity(messages.len());
         for message in messages {
-            let Said { message, length, beyond_text: beyond } = message.read()?;
+            let Read { message, length, beyond: in_message } = message.read()?;
             input_length += length;
-            beyond_text = beyond_text.or(beyond.map(Cow::Borrowed));
+            beyond.0 = beyond.0.or(in_message);
             prompt.push(message);
         }
+        let request = ModelRequest {
+            messages: prompt,
+            tools: beyond.unless(tools::tools(field("tools"))),
+            tool_choice: beyond.unless(tools::tool_choice(field("tool_choice"))),
+            parallel_tool_calls: read.get("parallel_tool_calls")?,
+            schema,
+            parameters: read.parameters()?,
+            beyond: beyond.0,
+            chat_body: None,
+        };
         let chat_body = Self {
             fields: fields
                 .iter()
@@ -86,18 +99,12 @@ impl ChatBody {
                 .collect(),
             wants_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
             choices,
-            beyond_text,
         };
         Ok(ChatRequest {
             model: read.get("model")?,
             stream: read.get("stream")?.unwrap_or(false),
             input_length,
-            request: ModelRequest {
-                messages: prompt,
-                schema,
-                parameters: read.parameters()?,
-                chat_body: Some(chat_body),
-            },
+            request: ModelRequest { chat_body: Some(chat_body), ..request },
         })
     }
 
@@ -109,11 +116,6 @@ impl ChatBody {
     /// How many answers are wanted.
     pub fn choices(&self) -> u32 {
         self.choices
-    }
-
-    /// What this request asks for that cannot be said with text messages.
-    pub fn beyond_text(&self) -> Option<&str> {
-        self.beyond_text.as_deref()
     }
 
     /// The body for a provider: another model name and, for a stream, the usage asked for; else as it came.
@@ -152,6 +154,22 @@ impl ChatBody {
 
 fn json(value: &Value) -> Bytes {
     value.to_string().into()
+}
+
+/// The first thing that no [`ModelRequest`] can say.
+struct Beyond(Option<Cow<'static, str>>);
+
+impl Beyond {
+    fn note(&mut self, what: impl Into<Cow<'static, str>>) {
+        self.0.get_or_insert(what.into());
+    }
+
+    fn unless<T: Default>(&mut self, read: Result<T, Cow<'static, str>>) -> T {
+        read.unwrap_or_else(|what| {
+            self.note(what);
+            T::default()
+        })
+    }
 }
 
 /// Top-level fields. A repeated key is refused: which one counts depends on who reads it.
@@ -259,7 +277,7 @@ impl BadBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Role;
+    use crate::provider::{Message, Part, Role, ToolCall, ToolChoice, ToolResult};
 
     fn parsed(body: &str) -> Result<ChatRequest, BadBody> {
         ChatBody::parse(&Bytes::copy_from_slice(body.as_bytes()))
@@ -304,11 +322,13 @@ mod tests {
         )
         .expect("a good body");
 
-        let said: Vec<_> =
-            request.request.messages.iter().map(|one| (one.role, one.content.as_str())).collect();
-        assert_eq!(said, [(Role::System, "a\nb"), (Role::Assistant, ""), (Role::User, "cd")]);
+        let said: Vec<_> = request.request.messages.iter().map(|one| (one.role, one.words())).collect();
+        assert_eq!(
+            said,
+            [(Role::System, "a\nb".into()), (Role::Assistant, "".into()), (Role::User, "cd".into())]
+        );
         assert_eq!(request.input_length, 4);
-        assert_eq!(request.request.chat_body.expect("kept").beyond_text(), None);
+        assert_eq!(request.request.beyond, None);
     }
 
     #[test]
@@ -318,7 +338,7 @@ mod tests {
             parsed(&format!(r#"{{"messages":[{{"role":"user","content":[{image}]}}]}}"#)).expect("good");
 
         assert_eq!(request.input_length, image.len());
-        assert_eq!(request.request.chat_body.expect("kept").beyond_text(), Some("parts other than text"));
+        assert_eq!(request.request.messages[0].beyond_text(), Some("images"));
     }
 
     #[test]
@@ -339,7 +359,7 @@ mod tests {
 
         assert!(request.request.schema.is_none());
         assert_eq!(
-            request.request.chat_body.expect("kept").beyond_text(),
+            request.request.beyond.as_deref(),
             Some("a schema that is not valid: /contains: this keyword is not supported")
         );
     }
@@ -350,5 +370,48 @@ mod tests {
 
         assert_eq!(param, None);
         assert!(message.starts_with("the body is not a JSON object without repeated keys"), "{message}");
+    }
+
+    #[test]
+    fn what_is_done_with_tools_is_read() {
+        let request = parsed(
+            r#"{"messages":[{"role":"user","content":"?"},
+                {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}]},
+                {"role":"tool","tool_call_id":"c","content":"42"}],
+                "tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}],
+                "tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false}"#,
+        )
+        .expect("a good body")
+        .request;
+
+        assert_eq!(request.beyond, None);
+        let call = ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into() };
+        assert_eq!(request.messages[1].content, [Part::Call(call)]);
+        let result = ToolResult { call_id: "c".into(), text: "42".into(), is_error: false };
+        assert_eq!(request.messages[2], Message { role: Role::User, content: vec![Part::Result(result)] });
+        assert_eq!(request.tools[0].name, "f");
+        assert_eq!(request.tool_choice, ToolChoice::Named("f".into()));
+        assert_eq!(request.parallel_tool_calls, Some(false));
+    }
+
+    #[test]
+    fn the_first_thing_that_only_this_dialect_can_say_is_noted() {
+        let noted = |field: &str| {
+            let request = parsed(&format!(r#"{{"messages":[],{field}}}"#)).expect("a good body").request;
+            request.beyond.map(Cow::into_owned)
+        };
+
+        for (field, expected) in [
+            (r#""logit_bias":{"1":2}"#, "logit_bias"),
+            (r#""logprobs":true"#, "logprobs"),
+            (r#""n":2"#, "more than one choice"),
+            (r#""tools":[{"type":"custom","custom":{}}]"#, "tools that are no functions"),
+            (r#""tool_choice":{"type":"allowed_tools"}"#, "this tool_choice"),
+        ] {
+            assert_eq!(noted(field).as_deref(), Some(expected), "{field}");
+        }
+        for field in [r#""logprobs":false"#, r#""user":"bob""#, r#""frequency_penalty":0.0"#, r#""n":1"#] {
+            assert_eq!(noted(field), None, "{field}");
+        }
     }
 }

@@ -2,22 +2,22 @@
 
 use serde::Deserialize;
 
-use super::super::{ProviderError, Usage, error::WireError};
+use super::super::{Finish, Piece, ProviderError, Said, ToolCall, Usage, error::WireError};
 
 /// A whole response.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) text: String,
+    pub(super) said: Said,
     pub(super) usage: Option<Usage>,
 }
 
 /// One event of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
-    pub(super) text: String,
+    pub(super) pieces: Vec<Piece>,
     pub(super) usage: Option<Usage>,
     /// The model has ended its answer.
-    pub(super) finished: bool,
+    pub(super) finish: Option<Finish>,
     /// It has nothing of an answer in it.
     pub(super) only_usage: bool,
 }
@@ -35,17 +35,37 @@ struct Wire {
 #[derive(Deserialize)]
 struct Choice {
     #[serde(default, alias = "delta")]
-    message: Option<Said>,
+    message: Option<WireSaid>,
     #[serde(default)]
     finish_reason: Option<serde_json::Value>,
 }
 
 #[derive(Default, Deserialize)]
-struct Said {
+struct WireSaid {
     #[serde(default)]
     content: Option<String>,
     #[serde(default)]
     refusal: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<WireCall>>,
+}
+
+#[derive(Deserialize)]
+struct WireCall {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(default)]
+    id: Option<String>,
+    #[serde(default)]
+    function: Option<WireFunction>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireFunction {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    arguments: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +92,14 @@ pub(super) fn answer(body: &[u8]) -> Result<Answer, ProviderError> {
     }
     let choices = choices.filter(|choices| !choices.is_empty());
     let choices = choices.ok_or_else(|| ProviderError::bad_answer("the provider's answer has no choices"))?;
-    Ok(Answer { text: text_of(choices), usage: usage.map(Usage::from) })
+    let mut said = Said::default();
+    for Choice { message, finish_reason } in choices {
+        said.finish = finish(finish_reason.as_ref()).unwrap_or_default();
+        let message = message.unwrap_or_default();
+        said.calls.extend(message.tool_calls.into_iter().flatten().map(call));
+        said.text.extend(words(message.content, message.refusal));
+    }
+    Ok(Answer { said, usage: usage.map(Usage::from) })
 }
 
 /// Reads the data of an event.
@@ -82,10 +109,11 @@ pub(super) fn chunk(data: &[u8]) -> Result<Chunk, ProviderError> {
         return Err(ProviderError::from_stream(&error));
     }
     let choices = choices.unwrap_or_default();
-    let finished =
-        choices.iter().any(|choice| choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_null()));
+    let finish = choices.iter().find_map(|choice| finish(choice.finish_reason.as_ref()));
     let only_usage = choices.is_empty() && usage.is_some();
-    Ok(Chunk { text: text_of(choices), usage: usage.map(Usage::from), finished, only_usage })
+    let messages = choices.into_iter().filter_map(|choice| choice.message);
+    let pieces = messages.flat_map(pieces).collect();
+    Ok(Chunk { pieces, usage: usage.map(Usage::from), finish, only_usage })
 }
 
 fn read(json: &[u8]) -> Result<Wire, ProviderError> {
@@ -94,9 +122,43 @@ fn read(json: &[u8]) -> Result<Wire, ProviderError> {
 }
 
 /// What the model says; a refusal is its words, too.
-fn text_of(choices: Vec<Choice>) -> String {
-    let said = choices.into_iter().filter_map(|choice| choice.message);
-    said.filter_map(|said| said.content.filter(|content| !content.is_empty()).or(said.refusal)).collect()
+fn words(content: Option<String>, refusal: Option<String>) -> Option<String> {
+    content.filter(|content| !content.is_empty()).or(refusal)
+}
+
+fn call(wire: WireCall) -> ToolCall {
+    let WireFunction { name, arguments } = wire.function.unwrap_or_default();
+    ToolCall {
+        id: wire.id.unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        arguments: arguments.unwrap_or_default(),
+    }
+}
+
+/// The first chunk of a call names it, the others go on with its arguments.
+fn pieces(delta: WireSaid) -> Vec<Piece> {
+    let mut pieces: Vec<_> = words(delta.content, delta.refusal).map(Piece::Text).into_iter().collect();
+    for wire in delta.tool_calls.into_iter().flatten() {
+        let index = wire.index.unwrap_or_default();
+        let WireFunction { name, arguments } = wire.function.unwrap_or_default();
+        if let Some(name) = name {
+            pieces.push(Piece::Call { index, id: wire.id.unwrap_or_default(), name });
+        }
+        let arguments = arguments.filter(|arguments| !arguments.is_empty());
+        pieces.extend(arguments.map(|json| Piece::Arguments { index, json }));
+    }
+    pieces
+}
+
+/// Absent while the answer goes on. A reason that we do not know is an end all the same.
+fn finish(reason: Option<&serde_json::Value>) -> Option<Finish> {
+    let reason = reason.filter(|reason| !reason.is_null())?;
+    Some(match reason.as_str() {
+        Some("length") => Finish::Length,
+        Some("tool_calls" | "function_call") => Finish::ToolCalls,
+        Some("content_filter") => Finish::ContentFilter,
+        _ => Finish::Stop,
+    })
 }
 
 impl From<WireUsage> for Usage {
@@ -120,7 +182,7 @@ mod tests {
         let usage = Usage { input: 19, output: 10, cached: 5 };
         assert_eq!(
             answer(body),
-            Ok(Answer { text: "Hello! How can I assist you today?".to_owned(), usage: Some(usage) })
+            Ok(Answer { said: Said::words("Hello! How can I assist you today?"), usage: Some(usage) })
         );
     }
 
@@ -128,14 +190,14 @@ mod tests {
     fn a_response_without_details_is_read() {
         let body = include_bytes!("../../../tests/golden/openai/minimal.response.json");
 
-        assert_eq!(answer(body), Ok(Answer { text: "hi".to_owned(), usage: None }));
+        assert_eq!(answer(body), Ok(Answer { said: Said::words("hi"), usage: None }));
     }
 
     #[test]
     fn a_refusal_is_what_the_model_says() {
         let body = br#"{"choices": [{"message": {"content": null, "refusal": "I cannot"}}]}"#;
 
-        assert_eq!(answer(body).map(|answer| answer.text), Ok("I cannot".to_owned()));
+        assert_eq!(answer(body).map(|answer| answer.said), Ok(Said::words("I cannot")));
     }
 
     #[test]
@@ -159,6 +221,25 @@ mod tests {
                 .expect("a chunk");
 
         assert_eq!((last.only_usage, last.usage), (true, Some(Usage { input: 1, output: 2, cached: 0 })));
-        assert_eq!((other.only_usage, other.finished, other.text.as_str()), (false, true, "a"));
+        assert_eq!((other.only_usage, other.finish), (false, Some(Finish::Stop)));
+        assert_eq!(other.pieces, [Piece::Text("a".to_owned())]);
+    }
+
+    #[test]
+    fn what_the_model_wants_done_is_read_whole_and_in_pieces() {
+        let whole =
+            br#"{"choices": [{"finish_reason": "tool_calls", "message": {"content": null, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]}}]}"#;
+        let call = ToolCall { id: "c1".into(), name: "f".into(), arguments: "{\"a\":1}".into() };
+        let expected = Said { text: String::new(), calls: vec![call], finish: Finish::ToolCalls };
+        assert_eq!(answer(whole).map(|answer| answer.said), Ok(expected));
+
+        let first = br#"{"choices": [{"delta": {"tool_calls": [
+            {"index": 1, "id": "c2", "function": {"name": "g", "arguments": ""}}]}}]}"#;
+        let next =
+            br#"{"choices": [{"delta": {"tool_calls": [{"index": 1, "function": {"arguments": "{"}}]}}]}"#;
+        let pieces = |data: &[u8]| chunk(data).expect("a chunk").pieces;
+        assert_eq!(pieces(first), [Piece::Call { index: 1, id: "c2".into(), name: "g".into() }]);
+        assert_eq!(pieces(next), [Piece::Arguments { index: 1, json: "{".into() }]);
     }
 }

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::{Message, ModelRequest, Parameters, ProviderError, Role};
+use super::{
+    super::{ModelRequest, Parameters, ProviderError, ToolChoice},
+    wire::{self, WireMessage, WireTool},
+};
 
 /// Name that the dialect wants for a schema; it has no meaning.
 const SCHEMA_NAME: &str = "answer";
@@ -30,6 +33,12 @@ impl OutputCap {
 struct Body<'a> {
     model: &'a str,
     messages: Vec<WireMessage<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<WireTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<WireChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,9 +60,19 @@ struct Body<'a> {
 }
 
 #[derive(Serialize)]
-struct WireMessage<'a> {
-    role: &'static str,
-    content: &'a str,
+#[serde(untagged)]
+enum WireChoice<'a> {
+    Word(&'static str),
+    Named {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        function: Name<'a>,
+    },
+}
+
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
 }
 
 /// Not `strict`: that mode refuses schemas with optional properties, such as those of the vibectl client. The answer is
@@ -86,7 +105,10 @@ pub(super) fn encode(
     let cap = |spelling| max_output_tokens.filter(|_| output_cap == spelling);
     let body = Body {
         model,
-        messages: request.messages.iter().map(message).collect(),
+        messages: request.messages.iter().flat_map(wire::messages).collect(),
+        tools: request.tools.iter().map(WireTool::of).collect(),
+        tool_choice: tool_choice(&request.tool_choice),
+        parallel_tool_calls: request.parallel_tool_calls,
         response_format: request.schema.as_ref().map(|schema| ResponseFormat::JsonSchema {
             json_schema: NamedSchema { name: SCHEMA_NAME, schema: schema.source() },
         }),
@@ -104,13 +126,14 @@ pub(super) fn encode(
     Ok(body.into())
 }
 
-fn message(message: &Message) -> WireMessage<'_> {
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-    };
-    WireMessage { role, content: &message.content }
+fn tool_choice(choice: &ToolChoice) -> Option<WireChoice<'_>> {
+    Some(match choice {
+        ToolChoice::Unsaid => return None,
+        ToolChoice::Auto => WireChoice::Word("auto"),
+        ToolChoice::Forbidden => WireChoice::Word("none"),
+        ToolChoice::Required => WireChoice::Word("required"),
+        ToolChoice::Named(name) => WireChoice::Named { kind: "function", function: Name { name } },
+    })
 }
 
 #[cfg(test)]
@@ -118,7 +141,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::structured::Schema;
+    use crate::{
+        provider::{Image, Message, Part, Role, Tool, ToolCall, ToolResult},
+        structured::Schema,
+    };
 
     fn encoded(request: &ModelRequest, stream: bool, host: &str) -> String {
         let body = encode("m-1", request, stream, OutputCap::of_host(host)).expect("encodable");
@@ -127,7 +153,7 @@ mod tests {
     }
 
     fn say(role: Role, content: &str) -> Message {
-        Message { role, content: content.to_owned() }
+        Message::text(role, content)
     }
 
     #[test]
@@ -160,7 +186,7 @@ mod tests {
                 stop: vec!["END".to_owned()],
                 seed: Some(7),
             },
-            chat_body: None,
+            ..ModelRequest::default()
         };
 
         assert_eq!(
@@ -176,5 +202,36 @@ mod tests {
 
         assert!(encoded(&request, false, "api.openai.com").contains("\"max_completion_tokens\": 5"));
         assert!(encoded(&request, false, "llama.ai.svc").contains("\"max_tokens\": 5"));
+    }
+
+    #[test]
+    fn tools_their_results_and_pictures_are_sent() {
+        let call = ToolCall { id: "c1".into(), name: "look".into(), arguments: "{\"at\":1}".into() };
+        let result = ToolResult { call_id: "c1".into(), text: "a cat".into(), is_error: false };
+        let png = Image::Data { media_type: "image/png".into(), base64: "AAAA".into() };
+        let request = ModelRequest {
+            messages: vec![
+                Message { role: Role::User, content: vec![Part::Text("what?".into()), Part::Image(png)] },
+                Message { role: Role::Assistant, content: vec![Part::Call(call)] },
+                Message {
+                    role: Role::User,
+                    content: vec![Part::Result(result), Part::Text("and now?".into())],
+                },
+            ],
+            tools: vec![Tool {
+                name: "look".into(),
+                description: Some("looks".into()),
+                parameters: Some(json!({"type": "object"})),
+                strict: None,
+            }],
+            tool_choice: ToolChoice::Named("look".into()),
+            parallel_tool_calls: Some(false),
+            ..ModelRequest::default()
+        };
+
+        assert_eq!(
+            encoded(&request, false, "model.test"),
+            include_str!("../../../tests/golden/openai/tools.request.json")
+        );
     }
 }
