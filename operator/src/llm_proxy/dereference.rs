@@ -52,6 +52,13 @@ impl Referenced {
         self.stranger
     }
 
+    /// The same without this Secret.
+    #[cfg(test)]
+    pub(crate) fn without(mut self, secret: &str) -> Self {
+        self.keys.retain(|key, _| key.name != secret);
+        self
+    }
+
     /// The same with a Secret of somebody else where the ordered pair should be.
     #[must_use]
     pub fn with_stranger(self, stranger: bool) -> Self {

@@ -239,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn to_acme_new_pods_come_at_once_to_answer_the_challenge_and_nobody_is_led_to_them() {
+        let (observed, pods) = cluster(&prepared("minimal").0);
+        let mut proxy = fixtures::proxy("acme");
+        proxy.spec.tls.acme.as_mut().unwrap().challenge = Some(crate::api::tls::Challenge::TlsAlpn01);
+        let validated = validate(&proxy, &fixtures::complete(&proxy).without("team-acme")).unwrap();
+        let objects = build(&validated, &fixtures::inputs(&validated)).unwrap();
+        let leads = |objects: &Resources<Prepared>| {
+            objects.service.spec.as_ref().is_some_and(|spec| spec.publish_not_ready_addresses == Some(true))
+        };
+        assert!(leads(&objects), "where no old pod serves");
+
+        let scene = Scene { observed: &observed, pods: &pods, wait: WAIT, now: at(0) };
+        let (planned, hold) = plan(objects, &validated, &scene);
+
+        assert_eq!(hold, None);
+        assert!(!leads(&planned));
+    }
+
+    #[test]
     fn plaintext_and_a_proxy_that_serves_nobody_change_at_once() {
         let scene = cluster(&prepared("minimal").0);
         let idle = (scene.0.clone(), Vec::new());

@@ -100,3 +100,91 @@ pub(super) fn challenge_service(proxy: &ValidatedProxy, template_hash: &str) -> 
         ..Service::default()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        api::tls::Challenge,
+        llm_proxy::{
+            build::{Prepared, Resources, build},
+            dereference::Referenced,
+            fixtures,
+            validate::validate,
+        },
+    };
+
+    /// Without a certificate.
+    fn waiting(challenge: Challenge, port: i32) -> Resources<Prepared> {
+        let mut proxy = fixtures::proxy("acme");
+        proxy.spec.tls.acme.as_mut().unwrap().challenge = Some(challenge);
+        proxy.spec.service.port = port;
+        let validated = validate(&proxy, &Referenced::default()).unwrap();
+        build(&validated, &fixtures::inputs(&validated)).unwrap()
+    }
+
+    fn publishes_all(service: &Service) -> bool {
+        service.spec.as_ref().unwrap().publish_not_ready_addresses == Some(true)
+    }
+
+    #[test]
+    fn pods_start_without_the_certificate_and_see_nothing_of_account_and_order() {
+        let resources = waiting(Challenge::Http01, 443);
+        let pod = resources.deployment.spec.unwrap().template.spec.unwrap();
+        let volumes = pod.volumes.unwrap();
+        let tls = volumes.iter().find(|volume| volume.name == "tls").unwrap().secret.clone().unwrap();
+
+        assert_eq!((tls.secret_name.as_deref(), tls.optional), (Some("team-acme"), Some(true)));
+        let keys: Vec<_> = tls.items.iter().flatten().map(|item| item.key.as_str()).collect();
+        assert_eq!(keys, ["tls.crt", "tls.key"]);
+        assert!(
+            resources.generated.iter().all(|secret| secret.metadata.name.as_deref() != Some("team-acme"))
+        );
+    }
+
+    #[test]
+    fn the_newest_certificate_takes_the_place_of_the_known_one() {
+        let validated = fixtures::validated("acme");
+        let mut inputs = fixtures::inputs(&validated);
+        let of = |inputs: &Inputs| secret(&validated, inputs).unwrap().data.unwrap()["tls.crt"].0.clone();
+
+        let known = of(&inputs);
+        inputs.acme = Some(Ordered {
+            pair: Some(Pair { chain: "newer".into(), key: "key".to_owned().into() }),
+            answers: Vec::new(),
+        });
+
+        assert!(known.starts_with(b"-----BEGIN CERTIFICATE"));
+        assert_eq!(of(&inputs), b"newer");
+    }
+
+    #[test]
+    fn the_challenge_leads_to_every_pod_of_this_template_and_to_no_other() {
+        let resources = waiting(Challenge::Http01, 443);
+        let labels = resources.deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+        let spec = resources.challenge_service.unwrap().spec.unwrap();
+
+        let selector: BTreeSet<_> = spec.selector.unwrap().into_iter().collect();
+        assert!(selector.iter().any(|(key, _)| key == TEMPLATE_LABEL));
+        assert!(selector.is_subset(&labels.into_iter().collect()));
+        assert_eq!(spec.publish_not_ready_addresses, Some(true));
+        let port = &spec.ports.unwrap()[0];
+        assert_eq!((port.port, &port.target_port), (80, &Some(IntOrString::String("challenge".into()))));
+    }
+
+    #[test]
+    fn a_service_with_the_port_of_the_challenge_leads_to_pods_that_wait_until_there_is_a_certificate() {
+        let [asked, other] = [443, 50051].map(|port| waiting(Challenge::TlsAlpn01, port));
+        let http = waiting(Challenge::Http01, 443);
+        let serving = fixtures::resources("acme");
+
+        assert!(publishes_all(&asked.service));
+        assert_eq!(asked.challenge_service.unwrap().spec.unwrap().type_.as_deref(), Some("ClusterIP"));
+        assert_eq!(other.challenge_service.unwrap().spec.unwrap().type_.as_deref(), Some("LoadBalancer"));
+        for service in [other.service, http.service, serving.service] {
+            assert!(!publishes_all(&service));
+        }
+    }
+}

@@ -331,6 +331,36 @@ mod tests {
     }
 
     #[test]
+    fn how_an_order_with_an_acme_server_is_doing_is_told_with_its_words_and_the_next_attempt() {
+        use crate::acme::state::Progress;
+        let (proxy, ordered) = (fixtures::proxy("acme"), fixtures::validated("acme"));
+        let referenced: Referenced = fixtures::complete(&proxy).without("team-acme");
+        let waiting = validate(&proxy, &referenced).unwrap();
+        let told = |validated: &ValidatedProxy, progress: &Progress| {
+            let seen = Seen { order: Some(Order::Acme(progress.clone())), ..Seen::default() };
+            let served = served(validated, &seen, None);
+            let finding = finding(&validated.clone().at(day(1)), &seen, served.as_ref(), day(1)).unwrap();
+            (finding.reason, finding.message)
+        };
+        let ordering = Progress { ordering: Some("llm.example.org".into()), ..Progress::default() };
+        let failed = Progress { error: Some("no such name".into()), again: Some(day(2)), ..ordering.clone() };
+
+        let (pending, message) = told(&waiting, &ordering);
+        assert_eq!(pending, Reason::Pending);
+        assert!(
+            message.ends_with("is being asked for a certificate for llm.example.org, by http-01"),
+            "{message}"
+        );
+        let (failing, message) = told(&waiting, &failed);
+        assert_eq!(failing, Reason::IssuanceFailed);
+        assert!(message.contains(&format!("no such name; next attempt at {}", day(2))), "{message}");
+        let (renewing, message) = told(&ordered, &failed);
+        assert_eq!(renewing, Reason::IssuanceFailed);
+        assert!(message.contains("good until") && message.contains("no such name"), "{message}");
+        assert_eq!(told(&ordered, &ordering).0, Reason::Issued);
+    }
+
+    #[test]
     fn a_trouble_is_news_once_and_so_is_its_end() {
         let status = |reason| {
             let found = vec![Finding::yes(KIND, reason, "")];
