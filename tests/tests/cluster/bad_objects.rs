@@ -59,7 +59,22 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
     )
     .replace("name: bad", "name: migrating");
 
-    for (manifest, field) in [(&provider, "openai.apiKey"), (&migration, "access.migration.secret")] {
+    let acme = |name: &str, named: &str| {
+        format!(
+            "{HEAD}  hosts: [a.example]\n  tls: {{acme: {{email: a@b.example, termsOfServiceAgreed: true, \
+             directoryUrl: 'https://198.18.255.1:1/dir', {named}}}}}\n"
+        )
+        .replace("name: bad", &format!("name: {name}"))
+    };
+    let account = acme("bound", "externalAccount: {keyId: kid, key: {name: key, key: api-key}}");
+    let directory_ca = acme("trusting", "caBundle: {name: key, key: api-key}");
+
+    for (manifest, field) in [
+        (&provider, "openai.apiKey"),
+        (&migration, "access.migration.secret"),
+        (&account, "spec.tls"),
+        (&directory_ca, "spec.tls"),
+    ] {
         let Err(error) = create(manifest) else { anyhow::bail!("accepted: {manifest}") };
         let text = format!("{error:#}");
         ensure!(text.contains(&format!("{field}: ")) && text.contains(": key"), "{text}");
@@ -75,6 +90,8 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
     world.kubectl(&["create", "rolebinding", "reader", "--role=reader", &subject])?;
     create(&provider)?;
     create(&migration)?;
+    create(&account)?;
+    create(&directory_ca)?;
     Ok(())
 }
 
