@@ -143,7 +143,7 @@ async fn a_missing_secret_turns_one_provider_off_and_heals_by_itself() -> Result
 async fn what_is_not_available_yet_says_so_and_others_reconcile_on() -> Result<()> {
     let world = World::new("notyet").await?;
     let models = "  models: [{name: m, routes: [{provider: p, model: m}]}]\n";
-    world.apply(&format!("{HEAD}  providers: [{{name: p, anthropic: {{}}}}]\n{models}"))?;
+    world.apply(&format!("{HEAD}  providers: [{{name: p, vertex: {{}}}}]\n{models}"))?;
     let told = |proxy: &LlmProxy| {
         let conditions = proxy.status.as_ref().map(|status| &status.conditions);
         conditions.is_some_and(|all| all.iter().any(|condition| condition.reason == "NotAvailableYet"))
