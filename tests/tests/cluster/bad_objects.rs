@@ -88,7 +88,12 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
         "--resource-name=key",
     ])?;
     world.kubectl(&["create", "rolebinding", "reader", "--role=reader", &subject])?;
-    create(&provider)?;
+    // The API server learns of a new role a moment after it was made.
+    let started = std::time::Instant::now();
+    while let Err(error) = create(&provider) {
+        ensure!(started.elapsed() < vibectl_tests::world::PATIENCE, "{error:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     create(&migration)?;
     create(&account)?;
     create(&directory_ca)?;
