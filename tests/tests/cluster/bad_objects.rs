@@ -70,7 +70,7 @@ async fn a_user_cannot_name_a_secret_that_this_user_may_not_read() -> Result<()>
     let directory_ca = acme("trusting", "caBundle: {name: key, key: api-key}");
 
     for (manifest, field) in [
-        (&provider, "openai.apiKey"),
+        (&provider, ".apiKey"),
         (&migration, "access.migration.secret"),
         (&account, "spec.tls"),
         (&directory_ca, "spec.tls"),
