@@ -71,13 +71,16 @@ check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 # TLS scanner, a DNS server and its client. Installed in one go when one is missing; none of them may start a daemon of its own.
 TEST_PACKAGES := python3-venv testssl.sh bind9 bind9-dnsutils
 
+# Tests at a time. Those on the cluster wait for kubelets and timers most of the time: one more than there are processors pays.
+TEST_THREADS ?= $(shell expr $$(nproc) + 1)
+
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 	@if ! { python3 -c 'import ensurepip, venv' && command -v testssl && command -v nsupdate && test -x /usr/sbin/named; } > /dev/null 2>&1; then \
 		apt-get update -qq && \
 		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 $(TEST_PACKAGES) || \
 		{ echo 'run this as root: apt-get install python3 $(TEST_PACKAGES)' >&2; exit 1; }; fi
 	$(CLUSTER) up
-	cargo test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 $(DENY)/bin/cargo-deny:
 	cargo install --locked --root $(DENY) cargo-deny@0.20.2
