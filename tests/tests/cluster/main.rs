@@ -19,7 +19,7 @@ mod outage;
 #[allow(dead_code, clippy::expect_used, reason = "shared with the tests of a server alone")]
 mod pebble;
 #[path = "../acme/process.rs"]
-#[allow(dead_code, clippy::expect_used, reason = "as above")]
+#[allow(dead_code, clippy::expect_used, reason = "shared with the tests of a server alone")]
 mod process;
 mod quickstart;
 mod quiet;
