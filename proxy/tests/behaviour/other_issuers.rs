@@ -51,7 +51,7 @@ fn a_rule_of_the_config_lets_in_whom_another_issuer_knows_without_any_secret_of_
     let ours = token(&key, "org/app");
 
     assert_eq!((status(&server, &ours), status(&server, &token(&key, "org/other"))), (200, 401));
-    assert!(server.log().contains("\"subject\":\"ci\""), "{}", server.log());
+    server.logs("\"subject\":\"ci\"");
     let told = run(server.folder.path(), &["status", "--config", "config.yaml"]);
     assert!(told.out.contains("also tokens of corp (https://login.example.org)"), "{}", told.out);
     fs::write(server.folder.path().join("token.jwt"), &ours).expect("a file");

@@ -113,7 +113,7 @@ fn the_released_client_trusts_a_private_ca_and_shows_its_token() {
     let (success, said) = with(&token);
     assert!(success && said.contains("Connection test successful!"), "{said}");
     user.succeeds(&["setup-proxy", "test"], "0.11.6");
-    assert!(server.log().contains("\"subject\":\"dev-user\""), "{}", server.log());
+    server.logs("\"subject\":\"dev-user\"");
 
     let forged = server.folder.path().join("forged.jwt");
     fs::write(&forged, "eyJhbGciOiJub25lIn0.eyJzdWIiOiJkZXYtdXNlciJ9.").expect("a file");
@@ -135,7 +135,7 @@ fn a06_a08_a_token_of_the_originals_own_generate_token_is_accepted_with_the_same
 
     user.succeeds(&arguments, "Connection test successful!");
 
-    assert!(server.log().contains("\"subject\":\"dev-user\""), "{}", server.log());
+    server.logs("\"subject\":\"dev-user\"");
     let other = with_secret("another-secret-of-more-than-32-characters");
     let bearer = format!("Authorization: Bearer {}\r\n", fs::read_to_string(&token).expect("a token").trim());
     assert_eq!(server.get_with("/v1/models", &bearer).0, 200);
@@ -171,7 +171,7 @@ fn a06_a08_a_server_that_changes_over_to_keys_takes_the_originals_tokens_until_t
     assert!(jiff::Timestamp::now() >= soon, "refused too early");
     assert_eq!(status(&server, &made.out), 200, "a token of the key is as good as before");
     let refused = "\"subject\":\"dev-user\",\"cause\":\"migration_ended\"";
-    assert!(server.log().contains(refused), "{}", server.log());
+    server.logs(refused);
     let told = run(server.folder.path(), &["status", "--config", "config.yaml"]);
     assert!(told.out.contains("jwt.migration.until is past"), "{} {}", told.out, told.err);
 }

@@ -29,7 +29,7 @@ fn a_bad_config_is_refused_whole_and_said_in_log_and_metric_until_it_is_mended()
     server.wait_for("the refusal", |server| applied(server, "rejected") == 1);
 
     assert_eq!(server.metric("vibectl_part_rejected{part=\"config\"}"), 1);
-    assert!(server.log().contains("server.log_level"), "{}", server.log());
+    server.logs("server.log_level");
     assert_eq!(server.admin_get("/readyz").expect("an answer").0, 200);
 
     fs::write(server.config_file(), "server: {log_level: debug}").expect("written");
@@ -44,5 +44,5 @@ fn what_cannot_change_while_running_is_refused_and_named() {
     fs::write(server.config_file(), "server: {require_auth: true}").expect("written");
     server.wait_for("the refusal", |server| applied(server, "rejected") == 1);
 
-    assert!(server.log().contains("server.require_auth cannot change"), "{}", server.log());
+    server.logs("server.require_auth cannot change");
 }

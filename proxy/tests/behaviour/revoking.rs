@@ -88,7 +88,7 @@ fn a_damaged_list_leaves_the_last_good_one_and_keeps_a_new_server_from_starting(
     server.wait_for("the rejection", |server| server.metric("vibectl_part_rejected{part=\"access\"}") == 1);
 
     assert_eq!(status(&server, &lost), 401);
-    assert!(server.log().contains("revoked.jsonl: line 1 is not an entry"), "{}", server.log());
+    server.logs("revoked.jsonl: line 1 is not an entry");
     server.terminate();
     server.wait(crate::support::PATIENCE);
     let again = run(server.folder.path(), &["serve-insecure", "--require-auth", "--config", "config.yaml"]);

@@ -85,7 +85,7 @@ fn serve_tls_makes_a_pair_once_and_keeps_it() {
     let certificate = server.folder.path().join(".config/vibectl/server/certs/server.crt");
     let first = fs::read(&certificate).expect("a certificate");
     assert_eq!(info(&server, &certificate, None).as_deref(), Ok("vibectl-llm-proxy"));
-    assert!(server.log().contains("\"mode\":\"self-signed\",\"because\":\"--tls\""), "{}", server.log());
+    server.logs("\"mode\":\"self-signed\",\"because\":\"--tls\"");
     server.terminate();
     server.wait(Duration::from_secs(20));
 
@@ -105,7 +105,7 @@ fn flags_of_serve_that_have_a_command_of_their_own_work_and_name_it() {
     let server = start(folder, &arguments, "server: {host: 127.0.0.1}");
 
     assert_eq!(info(&server, &server.folder.path().join("s.crt"), None).as_deref(), Ok("vibectl-llm-proxy"));
-    assert!(server.log().contains("vibectl-server serve-custom --cert-file"), "{}", server.log());
+    server.logs("vibectl-server serve-custom --cert-file");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn acme_by_flag_needs_what_the_file_would_need() {
 fn b12_plaintext_is_asked_for_by_name_said_aloud_and_kept_to_this_machine_unless_told_otherwise() {
     let server = Server::insecure("server: {host: 0.0.0.0, log_level: error}");
 
-    assert!(server.log().contains("warning: serving on 127.0.0.1 without TLS"), "{}", server.log());
+    server.logs("warning: serving on 127.0.0.1 without TLS");
     server.connect();
     let other = std::net::TcpStream::connect(("127.0.0.2", server.port));
     assert!(other.is_err(), "listens on more than 127.0.0.1");

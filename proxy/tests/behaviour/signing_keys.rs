@@ -58,7 +58,7 @@ fn a_rotation_refuses_no_token_and_a_running_server_follows_it() {
 
     assert_eq!((status(&server, &old), status(&server, &new)), (200, 200), "{told}");
     assert!(told.contains("signs no more; its tokens are good until"), "{told}");
-    assert!(server.log().contains("\"subject\":\"alice\""), "{}", server.log());
+    server.logs("\"subject\":\"alice\"");
 }
 
 #[test]

@@ -125,6 +125,11 @@ impl Server {
         }
     }
 
+    /// Waits for a text in the log: a line comes a moment after what it tells of.
+    pub(crate) fn logs(&self, text: &str) {
+        self.wait_for(text, |server| server.log().contains(text));
+    }
+
     /// Asks the server to end.
     pub(crate) fn terminate(&self) {
         let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();

@@ -154,7 +154,7 @@ fn what_a_receiver_does_not_take_is_tried_again_with_the_same_id() {
     server.wait_for("the count", |server| {
         server.metric("vibectl_webhook_deliveries_total{outcome=\"delivered\"}") == 1
     });
-    assert!(server.log().contains("answered 500"), "{}", server.log());
+    server.logs("answered 500");
     assert!(!server.log().contains(SECRET) && !server.log().contains("/hook"), "{}", server.log());
 }
 
