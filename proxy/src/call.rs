@@ -5,6 +5,8 @@
 //! while nothing of its answer has been handed on.
 
 mod attempt;
+mod count;
+mod embed;
 mod settlement;
 mod standing;
 mod stream;
@@ -16,8 +18,12 @@ use std::{
 
 use vibectl_token::table::Scope;
 
-pub use self::stream::{CallStream, Event};
 use self::{attempt::first_good, settlement::Settlement, standing::Standing};
+pub use self::{
+    count::{TokenCount, count_tokens},
+    embed::{Embedded, embed},
+    stream::{CallStream, Event},
+};
 use crate::{
     auth::principal::Principal,
     caller::Caller,
@@ -44,6 +50,13 @@ pub struct CallRequest {
     pub input_length: usize,
     /// When the caller stops waiting.
     pub deadline: Option<Instant>,
+}
+
+impl CallRequest {
+    /// What it asks of the limits.
+    fn demand(&self, stream: bool) -> Demand {
+        Demand { input_length: self.input_length, output_cap: self.prompt.output_cap(), stream }
+    }
 }
 
 /// A whole answer.
@@ -78,7 +91,7 @@ pub async fn execute(
     caller: &Arc<Caller>,
     request: CallRequest,
 ) -> Result<Answer, CallError> {
-    let mut begun = begin(shared, caller, &request, false)?;
+    let mut begun = begin(shared, caller, request.model.as_deref(), request.deadline, request.demand(false))?;
     let CallRequest { prompt, .. } = request;
     let ask = |target: Arc<Target>| {
         let prompt = &prompt;
@@ -108,7 +121,8 @@ pub async fn stream(
     principal: &Principal,
     request: CallRequest,
 ) -> Result<CallStream, CallError> {
-    let mut begun = begin(shared, &principal.caller, &request, true)?;
+    let mut begun =
+        begin(shared, &principal.caller, request.model.as_deref(), request.deadline, request.demand(true))?;
     let mut standing = Standing::new(shared, principal);
     let CallRequest { prompt, .. } = request;
     let ask = |target: Arc<Target>| {
@@ -133,21 +147,22 @@ struct Begun {
 fn begin(
     shared: &Arc<Shared>,
     caller: &Arc<Caller>,
-    request: &CallRequest,
-    stream: bool,
+    model: Option<&str>,
+    deadline: Option<Instant>,
+    demand: Demand,
 ) -> Result<Begun, CallError> {
     let started = Instant::now();
     if !caller.scopes.contains(Scope::Execute) {
         return Err(CallError::NotAllowed);
     }
-    let (input_length, output_cap) = (request.input_length, request.prompt.output_cap());
-    let permit = shared.admit(caller, Demand { input_length, output_cap, stream })?;
+    let input_length = demand.input_length;
+    let permit = shared.admit(caller, demand)?;
     let settlement = Settlement::new(shared, caller, permit, started, input_length);
     let active = shared.active.load();
-    let route = active.router.route(caller, request.model.as_deref(), active.router.draw())?;
+    let route = active.router.route(caller, model, active.router.draw())?;
     let permitted = shared.limits_of(caller).request_timeout().unwrap_or(MAX_CALL).min(MAX_CALL);
     let own = started + permitted;
-    let deadline = request.deadline.map_or(own, |callers| callers.min(own));
+    let deadline = deadline.map_or(own, |callers| callers.min(own));
     Ok(Begun { route, settlement, deadline })
 }
 

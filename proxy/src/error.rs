@@ -56,6 +56,9 @@ pub enum CallError {
         /// What fits.
         limit: usize,
     },
+    /// The model wants a tool to be called with something that the caller's API has no place for.
+    #[error("the model's arguments for the tool {0} are not a JSON object")]
+    BadArguments(String),
     /// Time is up.
     #[error("the call took longer than permitted")]
     DeadlineExceeded,
@@ -120,6 +123,7 @@ impl CallError {
             }
             Self::Unsatisfied(_) => (EXECUTION_FAILED, 502, SERVER, Some("schema_not_satisfied")),
             Self::AnswerTooLong { .. } => (EXECUTION_FAILED, 502, SERVER, Some("answer_too_long")),
+            Self::BadArguments(_) => (EXECUTION_FAILED, 502, SERVER, Some("bad_tool_arguments")),
             Self::DeadlineExceeded => (Grpc::Status(Code::DeadlineExceeded), 504, SERVER, Some("timeout")),
         };
         Told { grpc, http: StatusCode::from_u16(http).unwrap_or(StatusCode::BAD_GATEWAY), kind, code }

@@ -5,12 +5,14 @@
 //! call.
 
 pub mod address;
-mod anthropic;
+pub mod anthropic;
 pub(crate) mod client;
 pub mod conversation;
 mod echo;
+pub mod embeddings;
 mod error;
 mod events;
+pub mod native;
 pub mod openai;
 pub mod sources;
 pub mod sse;
@@ -22,6 +24,7 @@ use self::{
     address::AddressRule,
     anthropic::{Anthropic, AnthropicStream},
     echo::{Echo, EchoStream},
+    embeddings::{Embeddings, EmbeddingsRequest},
     openai::{OpenAi, OpenAiStream},
     sources::Sources,
 };
@@ -133,6 +136,29 @@ impl Provider {
             Kind::Echo(echo) => echo.complete(request).await,
             Kind::OpenAi(openai) => openai.complete(model, request).await,
             Kind::Anthropic(anthropic) => anthropic.complete(model, request).await,
+            Kind::Off(reason) => Err(ProviderError::off(reason)),
+        }
+    }
+
+    /// How many tokens the prompt has for `model`; `None` where the provider does not tell without answering it.
+    pub async fn count_tokens(
+        &self,
+        model: &str,
+        request: &ModelRequest,
+    ) -> Result<Option<u64>, ProviderError> {
+        match &self.kind {
+            Kind::Anthropic(anthropic) => anthropic.count_tokens(model, request).await,
+            Kind::Echo(_) | Kind::OpenAi(_) => Ok(None),
+            Kind::Off(reason) => Err(ProviderError::off(reason)),
+        }
+    }
+
+    /// The vectors of `model`.
+    pub async fn embed(&self, model: &str, request: &EmbeddingsRequest) -> Result<Embeddings, ProviderError> {
+        match &self.kind {
+            Kind::Echo(echo) => echo.embed(request),
+            Kind::OpenAi(openai) => openai.embed(model, request).await,
+            Kind::Anthropic(_) => Err(ProviderError::inexpressible("embeddings")),
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }

@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod body_cap;
 pub mod deadline;
+pub mod error_body;
 pub mod health;
 pub mod hsts;
 pub mod nosniff;

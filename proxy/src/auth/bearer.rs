@@ -17,7 +17,7 @@ const SCHEME: &str = "Bearer ";
 /// The one token of the request.
 pub(super) fn credential(headers: &HeaderMap, protocol: Protocol) -> Result<&str, Cause> {
     let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
-    let keys = headers.get_all(API_KEY).iter().filter(|_| protocol == Protocol::Http).map(plain);
+    let keys = headers.get_all(API_KEY).iter().filter(|_| protocol.is_http()).map(plain);
     let mut found = None;
     for token in bearers.chain(keys) {
         let token = token.ok_or(Cause::NotBearer)?;
@@ -44,6 +44,7 @@ fn printable(token: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::error_body::Dialect;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -58,7 +59,7 @@ mod tests {
     }
 
     fn http(pairs: &[(&'static str, &'static str)]) -> Result<String, Cause> {
-        credential(&headers(pairs), Protocol::Http).map(str::to_owned)
+        credential(&headers(pairs), Protocol::Http(Dialect::OpenAi)).map(str::to_owned)
     }
 
     #[test]

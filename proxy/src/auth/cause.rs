@@ -120,7 +120,7 @@ impl Cause {
             return UNAVAILABLE.answer(protocol);
         }
         let mut response = UNAUTHENTICATED.answer(protocol);
-        if protocol == Protocol::Http {
+        if protocol.is_http() {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

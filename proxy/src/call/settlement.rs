@@ -20,6 +20,8 @@ pub(super) struct Settlement {
     at_work: Option<Arc<str>>,
     /// A provider has the request and may charge for it.
     owes: bool,
+    /// Providers do not charge for calls of this kind.
+    free: bool,
     retries: u32,
 }
 
@@ -47,8 +49,14 @@ impl Settlement {
             finish: provider::Finish::default(),
             at_work: None,
             owes: false,
+            free: false,
             retries: 0,
         }
+    }
+
+    /// Whatever happens, the call is for nothing.
+    pub(super) fn takes_no_tokens(&mut self) {
+        self.free = true;
     }
 
     /// A provider is being asked.
@@ -117,7 +125,7 @@ impl Settlement {
             Some(reported) => {
                 Usage { input_tokens: reported.input, output_tokens: reported.output, estimated: false }
             }
-            None if self.owes => Usage {
+            None if self.owes && !self.free => Usage {
                 input_tokens: provider::Usage::estimate(self.input_chars),
                 // Nothing was said when the caller left before the first word.
                 output_tokens: match self.output_chars {

@@ -1,54 +1,79 @@
-//! Errors in the form of the OpenAI API.
+//! Refused requests, in the form of the API that was called.
 
-use axum::{
-    Json,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::rejection::BytesRejection, response::Response};
 use http::{HeaderValue, header::RETRY_AFTER};
-use serde::Serialize;
 
-use crate::error::CallError;
+use crate::{
+    error::CallError,
+    provider::native::BadBody,
+    service::{
+        access_log::Entry,
+        error_body::{Dialect, HttpError},
+    },
+};
 
-/// The body of an error response, and the data of an error event.
-#[derive(Debug, Serialize)]
-pub(super) struct ErrorBody {
-    error: ErrorObject,
+/// A request that is not answered.
+pub(super) enum Refused {
+    /// Its body is too large, too slow or broken; the layer that found out has the status.
+    Unread(BytesRejection),
+    /// Everything else.
+    Call(CallError),
 }
 
-#[derive(Debug, Serialize)]
-struct ErrorObject {
-    message: String,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    param: Option<&'static str>,
-    code: Option<&'static str>,
+impl Refused {
+    /// The response; notes the outcome in the log's entry.
+    pub(super) fn response(&self, dialect: Dialect, entry: &Entry) -> Response {
+        match self {
+            Self::Call(error) => {
+                entry.outcome(error.label());
+                response(error, dialect)
+            }
+            Self::Unread(rejection) => {
+                let (status, message) = (rejection.status(), &rejection.body_text());
+                let kind = "invalid_request_error";
+                HttpError { status, message, kind, param: None, code: None }.response(dialect)
+            }
+        }
+    }
 }
 
-/// An error body with these words.
-pub(super) fn body(
-    message: impl Into<String>,
-    kind: &'static str,
-    param: Option<&'static str>,
-    code: Option<&'static str>,
-) -> Json<ErrorBody> {
-    Json(ErrorBody { error: ErrorObject { message: message.into(), kind, param, code } })
+impl From<BytesRejection> for Refused {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::Unread(rejection)
+    }
+}
+
+impl From<CallError> for Refused {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<BadBody> for Refused {
+    fn from(bad: BadBody) -> Self {
+        Self::Call(CallError::Invalid { message: bad.to_string(), param: bad.param })
+    }
 }
 
 /// The body for a failed call.
-pub(super) fn body_of(error: &CallError) -> Json<ErrorBody> {
-    let told = error.told();
-    body(error.to_string(), told.kind, error.param(), told.code)
+pub(super) fn body(error: &CallError, dialect: Dialect) -> Vec<u8> {
+    with_form(error, |formed| formed.body(dialect))
 }
 
 /// The response to a failed call.
-pub(super) fn response(error: &CallError) -> Response {
-    let mut response = (error.told().http, body_of(error)).into_response();
+pub(super) fn response(error: &CallError, dialect: Dialect) -> Response {
+    let mut response = with_form(error, |formed| formed.response(dialect));
     if let Some(wait) = error.retry_after() {
         // Whole seconds, rounded up: coming back too early is refused again.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+fn with_form<T>(error: &CallError, write: impl FnOnce(HttpError<'_>) -> T) -> T {
+    let (told, message) = (error.told(), &error.to_string());
+    write(HttpError { status: told.http, message, kind: told.kind, param: error.param(), code: told.code })
 }
 
 #[cfg(test)]
@@ -72,21 +97,23 @@ mod tests {
             retry_after: Duration::from_millis(1_001),
         };
 
-        let response = response(&CallError::Limited(refused));
+        let response = response(&CallError::Limited(refused), Dialect::OpenAi);
 
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }
 
     #[test]
-    fn an_unknown_model_reads_as_at_openai() {
+    fn an_unknown_model_reads_as_at_the_api_that_was_called() {
         let error = CallError::NoRoute(NoRoute::ModelNotFound("x".to_owned()));
 
-        let Json(body) = body_of(&error);
-
         assert_eq!(
-            serde_json::to_string(&body).expect("JSON"),
-            r#"{"error":{"message":"unknown model: x","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#
+            body(&error, Dialect::OpenAi),
+            br#"{"error":{"message":"unknown model: x","type":"invalid_request_error","param":"model","code":"model_not_found"}}"#
+        );
+        assert_eq!(
+            body(&error, Dialect::Anthropic),
+            br#"{"type":"error","error":{"type":"not_found_error","message":"unknown model: x"}}"#
         );
         assert_eq!(error.told().http, StatusCode::NOT_FOUND);
     }

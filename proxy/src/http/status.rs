@@ -12,7 +12,8 @@ use vibectl_token::table::Scope;
 
 use super::error;
 use crate::{
-    auth::principal::Principal, error::CallError, provider::Provider, state::Shared, usage::TokenTotals,
+    auth::principal::Principal, error::CallError, provider::Provider, service::error_body::Dialect,
+    state::Shared, usage::TokenTotals,
 };
 
 /// What is told. Times are Unix seconds.
@@ -70,7 +71,7 @@ pub(super) async fn show(
     Extension(Principal { caller, .. }): Extension<Principal>,
 ) -> Response {
     if !caller.scopes.contains(Scope::Admin) {
-        return error::response(&CallError::NotAllowed);
+        return error::response(&CallError::NotAllowed, Dialect::OpenAi);
     }
     Json(status(&shared)).into_response()
 }

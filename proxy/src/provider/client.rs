@@ -129,8 +129,20 @@ impl Client {
         accept: &'static str,
         body: Bytes,
     ) -> Result<Response, ProviderError> {
+        self.post_with(path, accept, body, None).await
+    }
+
+    /// The same with a header of this request alone.
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        accept: &'static str,
+        body: Bytes,
+        extra: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Response, ProviderError> {
         let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, "application/json");
-        send(request.header(header::ACCEPT, accept).body(body)).await
+        let request = request.header(header::ACCEPT, accept).headers(extra.into_iter().collect());
+        send(request.body(body)).await
     }
 
     /// Asks for a path below the base URL; the response has a status of success.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::openai::ChatBody;
+use super::{anthropic::MessagesBody, native::Native, openai::ChatBody};
 use crate::structured::Schema;
 
 /// What a model is asked.
@@ -25,15 +25,31 @@ pub struct ModelRequest {
     pub parameters: Parameters,
     /// What of the caller's request all this cannot say, in the words of the caller's API.
     pub beyond: Option<Cow<'static, str>>,
-    /// The caller's own OpenAI request, sent as it is where the provider speaks that dialect.
-    pub chat_body: Option<ChatBody>,
+    /// The caller's own request, sent as it is where the provider speaks its dialect.
+    pub native: Option<Native>,
 }
 
 impl ModelRequest {
     /// Tokens of the longest answer that is wanted, all choices together; `None` when the request does not say.
     pub fn output_cap(&self) -> Option<u64> {
-        let choices = self.chat_body.as_ref().map_or(1, ChatBody::choices);
+        let choices = self.chat_body().map_or(1, ChatBody::choices);
         self.parameters.max_output_tokens.map(|cap| u64::from(cap) * u64::from(choices))
+    }
+
+    /// The caller's own request, if it is one of chat completions.
+    pub fn chat_body(&self) -> Option<&ChatBody> {
+        match &self.native {
+            Some(Native::Chat(body)) => Some(body),
+            Some(Native::Messages(_)) | None => None,
+        }
+    }
+
+    /// The caller's own request, if it is one of the Messages API.
+    pub fn messages_body(&self) -> Option<&MessagesBody> {
+        match &self.native {
+            Some(Native::Messages(body)) => Some(body),
+            Some(Native::Chat(_)) | None => None,
+        }
     }
 }
 

@@ -18,8 +18,15 @@ use tokio::time::sleep;
 use super::{
     Completion, Message, ModelEvent, ModelRequest, Piece, ProviderError, ProviderErrorKind, Reply, Role,
     Said, Usage,
+    embeddings::{self, Embeddings, EmbeddingsRequest, Vectors},
 };
 use crate::structured::Schema;
+
+/// Most numbers in the vectors of one request: an answer of a few MiB.
+const MAX_NUMBERS: u32 = 256 * 1024;
+
+/// Length of vectors whose length is not asked for.
+const DIMENSIONS: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Echo {
@@ -56,6 +63,23 @@ impl Echo {
         let usage = ModelEvent::Usage(self.usage(request, &text));
         let events = chunks(&text, self.config.chunk_size).map(say).chain([usage]).collect();
         Ok(EchoStream { events, delay: milliseconds(self.config.chunk_delay_ms), started: false })
+    }
+
+    /// Vectors that have no meaning but that the same text has the same one.
+    pub(super) fn embed(&self, request: &EmbeddingsRequest) -> Result<Embeddings, ProviderError> {
+        self.fail_if_due()?;
+        let Some(texts) = &request.texts else {
+            let message = "this model only takes text, not tokens";
+            return Err(ProviderError::new(ProviderErrorKind::Rejected, message));
+        };
+        let dimensions = request.dimensions.unwrap_or(DIMENSIONS);
+        if u32::try_from(texts.len()).unwrap_or(u32::MAX).saturating_mul(dimensions) > MAX_NUMBERS {
+            let message = format!("this model makes at most {MAX_NUMBERS} numbers for a request");
+            return Err(ProviderError::new(ProviderErrorKind::Rejected, message));
+        }
+        let vectors = texts.iter().map(|text| embeddings::vector_of(text, dimensions)).collect();
+        let input_tokens = Some(Usage::estimate(request.input_length));
+        Ok(Embeddings { vectors: Vectors::Numbers(vectors), input_tokens })
     }
 
     fn answer(&self, request: &ModelRequest) -> Result<String, ProviderError> {

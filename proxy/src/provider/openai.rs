@@ -7,24 +7,24 @@ mod body;
 mod decode;
 mod encode;
 mod message;
+pub mod responses;
 mod stream;
 mod tools;
 mod wire;
 
 use std::time::Duration;
 
-pub use self::{
-    body::{BadBody, ChatBody, ChatRequest},
-    stream::OpenAiStream,
-};
+pub use self::{body::ChatBody, stream::OpenAiStream};
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
     address::AddressRule,
     client::{self, Client, KeyHeader, Off, Settings},
+    embeddings::{self, Embeddings, EmbeddingsRequest, Vectors},
     sources::Sources,
 };
 
 const PATH: &str = "chat/completions";
+const EMBEDDINGS_PATH: &str = "embeddings";
 
 /// A server that speaks the dialect.
 #[derive(Debug)]
@@ -64,14 +64,14 @@ impl OpenAi {
         model: &str,
         request: &ModelRequest,
     ) -> Result<Completion, ProviderError> {
-        let body = match &request.chat_body {
+        let body = match request.chat_body() {
             Some(body) => body.for_provider(model, false),
             None => encode::encode(model, request, false, self.output_cap)?,
         };
         let response = self.client.post(PATH, "application/json", body).await?;
         let body = client::read_body(response).await?;
         let answer = decode::answer(&body)?;
-        let reply = match request.chat_body {
+        let reply = match request.chat_body() {
             Some(_) => Reply::Raw(body, answer.said.chars()),
             None => Reply::Said(answer.said),
         };
@@ -83,11 +83,23 @@ impl OpenAi {
         model: &str,
         request: &ModelRequest,
     ) -> Result<OpenAiStream, ProviderError> {
-        let body = match &request.chat_body {
+        let body = match request.chat_body() {
             Some(body) => body.for_provider(model, true),
             None => encode::encode(model, request, true, self.output_cap)?,
         };
         let response = self.client.post(PATH, "text/event-stream", body).await?;
-        OpenAiStream::new(response, request.chat_body.as_ref())
+        OpenAiStream::new(response, request.chat_body())
+    }
+
+    pub(super) async fn embed(
+        &self,
+        model: &str,
+        request: &EmbeddingsRequest,
+    ) -> Result<Embeddings, ProviderError> {
+        let body = request.for_provider(model);
+        let response = self.client.post(EMBEDDINGS_PATH, "application/json", body).await?;
+        let body = client::read_body(response).await?;
+        let input_tokens = embeddings::input_tokens(&body);
+        Ok(Embeddings { vectors: Vectors::Raw(body), input_tokens })
     }
 }

@@ -121,8 +121,8 @@ impl Record {
         match (self.protocol, self.complete) {
             (Protocol::Grpc, true) => code_name(self.code.unwrap_or(Code::Ok)).to_owned(),
             (Protocol::Grpc, false) => code_name(Code::Cancelled).to_owned(),
-            (Protocol::Http, true) => self.status.as_str().to_owned(),
-            (Protocol::Http, false) => "499".to_owned(),
+            (Protocol::Http(_), true) => self.status.as_str().to_owned(),
+            (Protocol::Http(_), false) => "499".to_owned(),
         }
     }
 }

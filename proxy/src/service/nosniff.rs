@@ -12,7 +12,7 @@ use crate::service::reply::Protocol;
 pub async fn apply(request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
     let mut response = next.run(request).await;
-    if protocol == Protocol::Http {
+    if protocol.is_http() {
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response

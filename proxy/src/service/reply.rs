@@ -1,17 +1,19 @@
 //! A refusal by a layer, in the protocol that the caller speaks.
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
 
-/// What a caller speaks, told by the content type of the request.
+use crate::service::error_body::{Dialect, HttpError};
+
+/// What a caller speaks, told by the headers of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// gRPC, also with a suffix such as `+proto`; not gRPC-Web.
     Grpc,
     /// Anything else.
-    Http,
+    Http(Dialect),
 }
 
 impl Protocol {
@@ -20,8 +22,13 @@ impl Protocol {
         let media_type = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         match media_type.strip_prefix(b"application/grpc") {
             Some([] | [b'+' | b';', ..]) => Self::Grpc,
-            _ => Self::Http,
+            _ => Self::Http(Dialect::of(headers)),
         }
+    }
+
+    /// Whether it is not gRPC.
+    pub fn is_http(self) -> bool {
+        self != Self::Grpc
     }
 }
 
@@ -41,7 +48,7 @@ impl Refusal {
     pub fn answer(self, protocol: Protocol) -> Response {
         match protocol {
             Protocol::Grpc => self.grpc().into_http(),
-            Protocol::Http => self.http(),
+            Protocol::Http(dialect) => self.http(dialect),
         }
     }
 
@@ -50,11 +57,10 @@ impl Refusal {
         Status::new(self.code, self.message)
     }
 
-    /// The error object that OpenAI clients know.
-    fn http(self) -> Response {
-        let kind = if self.status.is_server_error() { "server_error" } else { "invalid_request_error" };
-        let error = serde_json::json!({"message": self.message, "type": kind, "param": null, "code": null});
-        (self.status, axum::Json(serde_json::json!({ "error": error }))).into_response()
+    fn http(self, dialect: Dialect) -> Response {
+        let Self { status, message, .. } = self;
+        let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        HttpError { status, message, kind, param: None, code: None }.response(dialect)
     }
 }
 
@@ -70,9 +76,9 @@ mod tests {
     fn grpc_is_told_from_grpc_web_and_json() {
         assert_eq!(protocol_of("application/grpc"), Protocol::Grpc);
         assert_eq!(protocol_of("application/grpc+proto"), Protocol::Grpc);
-        assert_eq!(protocol_of("application/grpc-web"), Protocol::Http);
-        assert_eq!(protocol_of("application/json"), Protocol::Http);
-        assert_eq!(Protocol::of(&HeaderMap::new()), Protocol::Http);
+        assert_eq!(protocol_of("application/grpc-web"), Protocol::Http(Dialect::OpenAi));
+        assert_eq!(protocol_of("application/json"), Protocol::Http(Dialect::OpenAi));
+        assert_eq!(Protocol::of(&HeaderMap::new()), Protocol::Http(Dialect::OpenAi));
     }
 
     #[test]
@@ -80,7 +86,7 @@ mod tests {
         let refusal = Refusal { code: Code::Unimplemented, status: StatusCode::NOT_FOUND, message: "no" };
 
         let grpc = refusal.answer(Protocol::Grpc);
-        let http = refusal.answer(Protocol::Http);
+        let http = refusal.answer(Protocol::Http(Dialect::OpenAi));
 
         assert_eq!((grpc.status(), grpc.headers()["grpc-status"].as_bytes()), (StatusCode::OK, &b"12"[..]));
         assert_eq!(http.status(), StatusCode::NOT_FOUND);

@@ -7,8 +7,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 
+use crate::service::error_body::Dialect;
+
 /// The header of both directions.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// What clients of the Anthropic API read instead.
+const ANTHROPIC_HEADER: HeaderName = HeaderName::from_static("request-id");
 /// Longest id that is taken from a caller.
 const MAX_LENGTH: usize = 128;
 
@@ -19,9 +23,13 @@ pub struct RequestId(pub Arc<str>);
 /// The layer.
 pub async fn apply(mut request: Request, next: Next) -> Response {
     let id = request.headers().get(HEADER).and_then(acceptable).map_or_else(generate, Arc::from);
+    let dialect = Dialect::of(request.headers());
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
+        if dialect == Dialect::Anthropic {
+            response.headers_mut().insert(ANTHROPIC_HEADER, value.clone());
+        }
         response.headers_mut().insert(HEADER, value);
     }
     response

@@ -12,8 +12,11 @@ mod keys;
 mod openai_front;
 mod pass_through;
 mod proxy;
+#[path = "../behaviour/support/python.rs"]
+mod python;
 mod revoked;
 mod scopes;
+mod sdks;
 mod structured;
 mod token_limits;
 mod upstream;

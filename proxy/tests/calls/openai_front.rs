@@ -97,7 +97,7 @@ async fn everything_that_is_wrong_is_an_error_object() {
     let url = |path| format!("http://{}{path}", proxy.address);
     let image = r#"{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]}"#;
     let requests = [
-        (client().post(url("/v1/embeddings")).body("{}"), 404, Value::Null),
+        (client().post(url("/v1/audio/speech")).body("{}"), 404, Value::Null),
         (client().get(url("/v1/chat/completions")), 405, Value::Null),
         (client().post(url("/v1/chat/completions")).body("{"), 400, Value::Null),
         (

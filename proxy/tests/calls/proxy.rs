@@ -1,4 +1,4 @@
-//! The service under test, on a port of its own, open to everybody.
+//! The service under test, on a port of its own.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,13 +22,21 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts the service with this config.
+    /// Starts the service with this config, open to everybody.
     pub(crate) async fn start(config: &str) -> Self {
-        let config =
-            Config::parse(config, "test.yaml").unwrap_or_else(|mistakes| panic!("{mistakes}")).config;
-        let active = Active::new(Arc::new(config), &Sources::of_process());
-        let shared = Arc::new(Shared::new(active, Parts::new(None)));
+        let shared = shared(config);
         shared.auth.open();
+        Self::serve(shared).await
+    }
+
+    /// Starts the service with this config and the authentication that it asks for.
+    pub(crate) async fn guarded(config: &str) -> Self {
+        let shared = shared(config);
+        shared.auth.start(&shared.config(), false).expect("a secret");
+        Self::serve(shared).await
+    }
+
+    async fn serve(shared: Arc<Shared>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let app = service::build(&shared);
@@ -104,6 +112,12 @@ impl Proxy {
         let totals = self.shared.usage.totals();
         (totals.iter().map(|one| one.input_tokens).sum(), totals.iter().map(|one| one.output_tokens).sum())
     }
+}
+
+fn shared(config: &str) -> Arc<Shared> {
+    let config = Config::parse(config, "test.yaml").unwrap_or_else(|mistakes| panic!("{mistakes}")).config;
+    let active = Active::new(Arc::new(config), &Sources::of_process());
+    Arc::new(Shared::new(active, Parts::new(None)))
 }
 
 pub(crate) fn client() -> reqwest::Client {

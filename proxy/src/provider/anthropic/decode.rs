@@ -126,6 +126,15 @@ pub(super) fn answer(body: &[u8], structured: bool) -> Result<Answer, ProviderEr
     Ok(Answer { said, usage: total })
 }
 
+/// Reads the body of a response to a request to count tokens.
+pub(super) fn token_count(body: &[u8]) -> Result<u64, ProviderError> {
+    #[derive(Deserialize)]
+    struct Count {
+        input_tokens: u64,
+    }
+    read(body).map(|Count { input_tokens }| input_tokens)
+}
+
 /// Reads a stream, event by event.
 #[derive(Debug)]
 pub(super) struct Decoder {

@@ -1,77 +1,40 @@
-//! A caller's own chat completions request.
-//!
-//! What we have to know of it is read out; all of it is kept, value for value, to be sent on with another model name. No
-//! field of it chooses a provider, an address or a key.
+//! A caller's own chat completions request: read for what we have to know of it, kept to be sent on.
 
-use std::{borrow::Cow, fmt};
-
-use bytes::{BufMut, Bytes, BytesMut};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::{Map, Value, value::RawValue};
-use thiserror::Error;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::{
-    super::{ModelRequest, Parameters},
+    super::{
+        ModelRequest, Parameters,
+        native::{BadBody, Beyond, Body, Native, NativeRequest},
+    },
     message::{Read, WireMessage},
     tools,
 };
 use crate::structured::{InvalidSchema, Schema};
 
-/// Why a body is not a chat completions request.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("{message}")]
-pub struct BadBody {
-    /// The field that is wrong.
-    pub param: Option<&'static str>,
-    message: String,
-}
-
-/// What a caller asks for.
-#[derive(Debug)]
-pub struct ChatRequest {
-    /// The model, if one is named.
-    pub model: Option<String>,
-    /// Whether the answer is wanted as a stream.
-    pub stream: bool,
-    /// Characters of the prompt; of parts that are not text and of tools, the characters of their JSON.
-    pub input_length: usize,
-    /// The request, with the body it was read from.
-    pub request: ModelRequest,
-}
-
 /// The body itself, to be sent on.
 #[derive(Debug)]
 pub struct ChatBody {
-    /// Top-level fields in their order, each value as it was written.
-    fields: Vec<(String, Bytes)>,
+    body: Body,
     wants_usage: bool,
     choices: u32,
 }
 
 impl ChatBody {
     /// Reads a request.
-    pub fn parse(body: &Bytes) -> Result<ChatRequest, BadBody> {
-        let text = std::str::from_utf8(body).map_err(|_| BadBody::new(None, "the body is not UTF-8"))?;
-        let Fields(fields) = serde_json::from_str(text).map_err(|error| {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            BadBody::new(None, format!("the body is not a JSON object without repeated keys ({place})"))
-        })?;
-        let field = |name: &'static str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value);
-        let read = Reader { field: &field };
-        let messages: Vec<WireMessage<'_>> =
-            read.get("messages")?.ok_or_else(|| BadBody::new(Some("messages"), "messages is missing"))?;
-        let options: Option<StreamOptions> = read.get("stream_options")?;
-        let mut input_length = field("tools").map_or(0, |tools| tools.get().len());
-        let choices = read.get("n")?.unwrap_or(1);
-        let said = fields.iter().map(|(name, value)| (name.as_str(), value.get()));
-        let mut beyond = Beyond(tools::unread(said));
+    pub fn parse(body: &Bytes) -> Result<NativeRequest, BadBody> {
+        let body = Body::parse(body)?;
+        let messages: Vec<WireMessage<'_>> = body.require("messages")?;
+        let options: Option<StreamOptions> = body.get("stream_options")?;
+        let choices = body.get("n")?.unwrap_or(1);
+        let mut input_length = body.field("tools").map_or(0, <[u8]>::len);
+        let mut beyond = Beyond(body.unread(&tools::READ, &tools::HINTS));
         if choices != 1 {
             beyond.note("more than one choice");
         }
-        let schema = read.schema()?.transpose().unwrap_or_else(|invalid| {
+        let schema = schema(&body)?.transpose().unwrap_or_else(|invalid| {
             beyond.note(format!("a schema that is not valid: {invalid}"));
             None
         });
@@ -84,28 +47,18 @@ impl ChatBody {
         }
         let request = ModelRequest {
             messages: prompt,
-            tools: beyond.unless(tools::tools(field("tools"))),
-            tool_choice: beyond.unless(tools::tool_choice(field("tool_choice"))),
-            parallel_tool_calls: read.get("parallel_tool_calls")?,
+            tools: beyond.unless(tools::tools(body.field("tools"))),
+            tool_choice: beyond.unless(tools::tool_choice(body.field("tool_choice"))),
+            parallel_tool_calls: body.get("parallel_tool_calls")?,
             schema,
-            parameters: read.parameters()?,
+            parameters: parameters(&body)?,
             beyond: beyond.0,
-            chat_body: None,
+            native: None,
         };
-        let chat_body = Self {
-            fields: fields
-                .iter()
-                .map(|(key, value)| (key.clone(), body.slice_ref(value.get().as_bytes())))
-                .collect(),
-            wants_usage: options.and_then(|options| options.include_usage).unwrap_or(false),
-            choices,
-        };
-        Ok(ChatRequest {
-            model: read.get("model")?,
-            stream: read.get("stream")?.unwrap_or(false),
-            input_length,
-            request: ModelRequest { chat_body: Some(chat_body), ..request },
-        })
+        let (model, stream) = (body.get("model")?, body.get("stream")?.unwrap_or(false));
+        let wants_usage = options.and_then(|options| options.include_usage).unwrap_or(false);
+        let native = Some(Native::Chat(Self { body, wants_usage, choices }));
+        Ok(NativeRequest { model, stream, input_length, request: ModelRequest { native, ..request } })
     }
 
     /// Whether the caller of a stream asked for the event with the usage.
@@ -120,127 +73,48 @@ impl ChatBody {
 
     /// The body for a provider: another model name and, for a stream, the usage asked for; else as it came.
     pub(super) fn for_provider(&self, model: &str, stream: bool) -> Bytes {
-        let mut parts: Vec<(&str, Bytes)> = Vec::with_capacity(self.fields.len() + 2);
-        parts.push(("model", json(&Value::from(model))));
-        for (key, value) in &self.fields {
-            match key.as_str() {
-                "model" => {}
-                "stream_options" if stream => {}
-                key => parts.push((key, value.clone())),
-            }
-        }
+        let model = ("model", Value::from(model));
         if stream {
-            parts.push(("stream_options", json(&self.options_with_usage())));
+            self.body.with(&[model, ("stream_options", self.options_with_usage())])
+        } else {
+            self.body.with(&[model])
         }
-        let mut body = BytesMut::new();
-        for (index, (key, value)) in parts.iter().enumerate() {
-            body.put_u8(if index == 0 { b'{' } else { b',' });
-            body.put(json(&Value::from(*key)));
-            body.put_u8(b':');
-            body.put(value.clone());
-        }
-        body.put_u8(b'}');
-        body.freeze()
     }
 
     fn options_with_usage(&self) -> Value {
-        let given = self.fields.iter().find(|(key, _)| key == "stream_options");
+        let given = self.body.field("stream_options");
         let mut options: Map<String, Value> =
-            given.and_then(|(_, value)| serde_json::from_slice(value).ok()).unwrap_or_default();
+            given.and_then(|value| serde_json::from_slice(value).ok()).unwrap_or_default();
         options.insert("include_usage".to_owned(), Value::Bool(true));
         Value::Object(options)
     }
 }
 
-fn json(value: &Value) -> Bytes {
-    value.to_string().into()
+/// The schema of the answer. One that we cannot read is no mistake here: a provider of this dialect may know better.
+fn schema(body: &Body) -> Result<Option<Result<Schema, InvalidSchema>>, BadBody> {
+    Ok(match body.get::<ResponseFormat>("response_format")? {
+        None | Some(ResponseFormat::Text) => None,
+        Some(ResponseFormat::JsonObject) => Some(Schema::from_value(serde_json::json!({"type": "object"}))),
+        Some(ResponseFormat::JsonSchema { json_schema }) => Some(Schema::from_value(json_schema.schema)),
+    })
 }
 
-/// The first thing that no [`ModelRequest`] can say.
-struct Beyond(Option<Cow<'static, str>>);
-
-impl Beyond {
-    fn note(&mut self, what: impl Into<Cow<'static, str>>) {
-        self.0.get_or_insert(what.into());
-    }
-
-    fn unless<T: Default>(&mut self, read: Result<T, Cow<'static, str>>) -> T {
-        read.unwrap_or_else(|what| {
-            self.note(what);
-            T::default()
-        })
-    }
-}
-
-/// Top-level fields. A repeated key is refused: which one counts depends on who reads it.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields: Vec<(String, &RawValue)> = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-                    if fields.iter().any(|(known, _)| *known == key) {
-                        return Err(A::Error::custom("repeated key"));
-                    }
-                    fields.push((key, value));
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-/// Typed access to the fields.
-struct Reader<'r, 'a> {
-    field: &'r dyn Fn(&'static str) -> Option<&'a RawValue>,
-}
-
-impl<'a> Reader<'_, 'a> {
-    /// A field; null is as if absent.
-    fn get<T: Deserialize<'a>>(&self, name: &'static str) -> Result<Option<T>, BadBody> {
-        let Some(value) = (self.field)(name) else { return Ok(None) };
-        serde_json::from_str(value.get())
-            .map_err(|_| BadBody::new(Some(name), format!("{name} is not of the right type")))
-    }
-
-    /// The schema of the answer. One that we cannot read is no mistake here: a provider of this dialect may know better.
-    fn schema(&self) -> Result<Option<Result<Schema, InvalidSchema>>, BadBody> {
-        Ok(match self.get::<ResponseFormat>("response_format")? {
-            None | Some(ResponseFormat::Text) => None,
-            Some(ResponseFormat::JsonObject) => {
-                Some(Schema::from_value(serde_json::json!({"type": "object"})))
-            }
-            Some(ResponseFormat::JsonSchema { json_schema }) => Some(Schema::from_value(json_schema.schema)),
-        })
-    }
-
-    fn parameters(&self) -> Result<Parameters, BadBody> {
-        let stop = match self.get::<OneOrMany>("stop")? {
-            None => Vec::new(),
-            Some(OneOrMany::One(one)) => vec![one],
-            Some(OneOrMany::Many(many)) => many,
-        };
-        Ok(Parameters {
-            max_output_tokens: match self.get("max_completion_tokens")? {
-                Some(cap) => Some(cap),
-                None => self.get("max_tokens")?,
-            },
-            temperature: self.get("temperature")?,
-            top_p: self.get("top_p")?,
-            stop,
-            seed: self.get("seed")?,
-        })
-    }
+fn parameters(body: &Body) -> Result<Parameters, BadBody> {
+    let stop = match body.get::<OneOrMany>("stop")? {
+        None => Vec::new(),
+        Some(OneOrMany::One(one)) => vec![one],
+        Some(OneOrMany::Many(many)) => many,
+    };
+    Ok(Parameters {
+        max_output_tokens: match body.get("max_completion_tokens")? {
+            Some(cap) => Some(cap),
+            None => body.get("max_tokens")?,
+        },
+        temperature: body.get("temperature")?,
+        top_p: body.get("top_p")?,
+        stop,
+        seed: body.get("seed")?,
+    })
 }
 
 #[derive(Deserialize)]
@@ -268,18 +142,14 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-impl BadBody {
-    pub(super) fn new(param: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { param, message: message.into() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::provider::{Message, Part, Role, ToolCall, ToolChoice, ToolResult};
 
-    fn parsed(body: &str) -> Result<ChatRequest, BadBody> {
+    fn parsed(body: &str) -> Result<NativeRequest, BadBody> {
         ChatBody::parse(&Bytes::copy_from_slice(body.as_bytes()))
     }
 
@@ -294,8 +164,8 @@ mod tests {
 
         let request = parsed(body).expect("a good body");
 
-        let sent = request.request.chat_body.as_ref().expect("kept").for_provider("big \"1\"", false);
-        let expected = r#"{"model":"big \"1\"","messages":[{"role":"user", "content":"\u0061"}],"x_new":{"b": 1.0, "a":1e2}}"#;
+        let sent = request.request.chat_body().expect("kept").for_provider("big \"1\"", false);
+        let expected = r#"{"messages":[{"role":"user", "content":"\u0061"}],"model":"big \"1\"","x_new":{"b": 1.0, "a":1e2}}"#;
         assert_eq!(sent, expected);
     }
 
@@ -306,11 +176,11 @@ mod tests {
                 .expect("a good body");
 
         assert!(request.stream);
-        let body = request.request.chat_body.expect("kept");
+        let body = request.request.chat_body().expect("kept");
         assert!(!body.wants_usage());
         let sent = body.for_provider("m", true);
         let expected =
-            r#"{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":true,"x":1}}"#;
+            r#"{"messages":[],"stream":true,"stream_options":{"include_usage":true,"x":1},"model":"m"}"#;
         assert_eq!(sent, expected);
     }
 

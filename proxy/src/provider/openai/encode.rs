@@ -102,6 +102,9 @@ pub(super) fn encode(
     output_cap: OutputCap,
 ) -> Result<Bytes, ProviderError> {
     let Parameters { max_output_tokens, temperature, top_p, stop, seed } = &request.parameters;
+    if let Some(beyond) = &request.beyond {
+        return Err(ProviderError::inexpressible(beyond));
+    }
     let cap = |spelling| max_output_tokens.filter(|_| output_cap == spelling);
     let body = Body {
         model,

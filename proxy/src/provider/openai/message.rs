@@ -5,10 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{
-    super::{Image, Message, Part, Role, ToolCall, ToolResult},
-    body::BadBody,
-};
+use super::super::{Image, Message, Part, Role, ToolCall, ToolResult, native::BadBody};
 
 /// A message as it is written.
 #[derive(Deserialize)]
@@ -137,7 +134,7 @@ impl Read {
 }
 
 /// `data:` addresses carry the picture itself (RFC 2397).
-fn image(url: String) -> Image {
+pub(super) fn image(url: String) -> Image {
     let data = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
     match data {
         Some((media_type, base64)) => {

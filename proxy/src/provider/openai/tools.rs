@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use super::super::{Tool, ToolChoice};
 
 /// Fields that are read.
-const READ: [&str; 15] = [
+pub(super) const READ: [&str; 15] = [
     "max_completion_tokens",
     "max_tokens",
     "messages",
@@ -27,7 +27,7 @@ const READ: [&str; 15] = [
 ];
 
 /// Fields that change nothing of an answer: for the provider's own books, caches and queues.
-const HINTS: [&str; 7] = [
+pub(super) const HINTS: [&str; 7] = [
     "metadata",
     "prompt_cache_key",
     "prompt_cache_retention",
@@ -68,10 +68,10 @@ struct Name {
 }
 
 /// The tools, if all of them are functions.
-pub(super) fn tools(value: Option<&RawValue>) -> Result<Vec<Tool>, Cow<'static, str>> {
+pub(super) fn tools(value: Option<&[u8]>) -> Result<Vec<Tool>, Cow<'static, str>> {
     let Some(value) = value else { return Ok(Vec::new()) };
     let tools: Option<Vec<WireTool>> =
-        serde_json::from_str(value.get()).map_err(|_| "tools that are no functions")?;
+        serde_json::from_slice(value).map_err(|_| "tools that are no functions")?;
     let tools = tools.unwrap_or_default();
     if tools.iter().any(|tool| tool.kind != "function") {
         return Err("tools that are no functions".into());
@@ -88,9 +88,9 @@ pub(super) fn tools(value: Option<&RawValue>) -> Result<Vec<Tool>, Cow<'static, 
 }
 
 /// Whether tools are to be used.
-pub(super) fn tool_choice(value: Option<&RawValue>) -> Result<ToolChoice, Cow<'static, str>> {
+pub(super) fn tool_choice(value: Option<&[u8]>) -> Result<ToolChoice, Cow<'static, str>> {
     let Some(value) = value else { return Ok(ToolChoice::Unsaid) };
-    match serde_json::from_str::<Option<WireChoice>>(value.get()) {
+    match serde_json::from_slice::<Option<WireChoice>>(value) {
         Ok(None) => Ok(ToolChoice::Unsaid),
         Ok(Some(WireChoice::Named { function })) => Ok(ToolChoice::Named(function.name)),
         Ok(Some(WireChoice::Word(word))) if word == "auto" => Ok(ToolChoice::Auto),
@@ -98,12 +98,4 @@ pub(super) fn tool_choice(value: Option<&RawValue>) -> Result<ToolChoice, Cow<'s
         Ok(Some(WireChoice::Word(word))) if word == "required" => Ok(ToolChoice::Required),
         Ok(Some(WireChoice::Word(_))) | Err(_) => Err("this tool_choice".into()),
     }
-}
-
-/// The first field that says something which is read nowhere. What a provider takes for granted says nothing.
-pub(super) fn unread<'f>(mut fields: impl Iterator<Item = (&'f str, &'f str)>) -> Option<Cow<'static, str>> {
-    let says_nothing = |value: &str| matches!(value.trim(), "null" | "false" | "0" | "0.0" | "{}" | "[]");
-    let (name, _) =
-        fields.find(|(name, value)| !READ.contains(name) && !HINTS.contains(name) && !says_nothing(value))?;
-    Some(name.chars().take(64).collect::<String>().into())
 }

@@ -22,7 +22,7 @@ pub(super) struct WireMessage<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Content<'a> {
-    Text(&'a str),
+    Text(Cow<'a, str>),
     Parts(Vec<WirePart<'a>>),
 }
 
@@ -98,7 +98,7 @@ pub(super) fn messages(message: &Message) -> impl Iterator<Item = WireMessage<'_
     let has_results = message.content.iter().any(|part| matches!(part, Part::Result(_)));
     let rest = (content.is_some() || !calls.is_empty() || !has_results).then(|| WireMessage {
         role,
-        content: content.or_else(|| calls.is_empty().then_some(Content::Text(""))),
+        content: content.or_else(|| calls.is_empty().then_some(Content::Text(Cow::Borrowed("")))),
         tool_calls: calls,
         tool_call_id: None,
     });
@@ -107,9 +107,15 @@ pub(super) fn messages(message: &Message) -> impl Iterator<Item = WireMessage<'_
 
 fn result(part: &Part) -> Option<WireMessage<'_>> {
     let Part::Result(result) = part else { return None };
+    // The dialect has no mark for what went wrong: it is said in words.
+    let text = if result.is_error {
+        Cow::Owned(format!("error: {}", result.text))
+    } else {
+        Cow::Borrowed(result.text.as_str())
+    };
     Some(WireMessage {
         role: "tool",
-        content: Some(Content::Text(&result.text)),
+        content: Some(Content::Text(text)),
         tool_calls: Vec::new(),
         tool_call_id: Some(&result.call_id),
     })
@@ -119,7 +125,7 @@ fn content(message: &Message) -> Option<Content<'_>> {
     let said: Vec<_> = message.content.iter().filter_map(part).collect();
     match said.as_slice() {
         [] => None,
-        [WirePart::Text { text }] => Some(Content::Text(text)),
+        [WirePart::Text { text }] => Some(Content::Text(Cow::Borrowed(text))),
         _ => Some(Content::Parts(said)),
     }
 }

@@ -1,24 +1,12 @@
 //! Answers in the form of the OpenAI API, for models whose provider does not speak it.
 
-use std::sync::Arc;
-
 use serde::Serialize;
 
+use super::super::respond::Head;
 use crate::{
     call::Summary,
     provider::{Finish, Piece, Said, ToolCall},
 };
-
-/// The part of an answer that does not change from chunk to chunk.
-#[derive(Debug, Clone)]
-pub(super) struct Head {
-    /// Ours, for the log.
-    pub(super) id: Arc<str>,
-    /// Unix time in seconds.
-    pub(super) created: i64,
-    /// The name of the model that answers.
-    pub(super) model: Arc<str>,
-}
 
 /// A whole answer or one chunk of a stream.
 #[derive(Debug, Serialize)]
@@ -100,61 +88,58 @@ struct PromptDetails {
     cached_tokens: u64,
 }
 
-impl Head {
-    /// The whole answer.
-    pub(super) fn answer(&self, said: Said, summary: &Summary) -> Completion {
-        let Said { text, calls, finish } = said;
-        let content =
-            if text.is_empty() && !calls.is_empty() { Content::Null(()) } else { Content::Text(text) };
-        let tool_calls = calls.into_iter().map(whole).collect();
-        let message = Message { role: Some("assistant"), content, tool_calls };
-        let finish_reason = Some(reason(finish));
-        let choice = Choice { index: 0, message: Some(message), delta: None, finish_reason };
-        Completion { usage: Some(usage(summary)), ..self.completion("chat.completion", vec![choice]) }
-    }
+/// The whole answer.
+pub(super) fn answer(head: &Head, said: Said, summary: &Summary) -> Completion {
+    let Said { text, calls, finish } = said;
+    let content = if text.is_empty() && !calls.is_empty() { Content::Null(()) } else { Content::Text(text) };
+    let tool_calls = calls.into_iter().map(whole).collect();
+    let message = Message { role: Some("assistant"), content, tool_calls };
+    let finish_reason = Some(reason(finish));
+    let choice = Choice { index: 0, message: Some(message), delta: None, finish_reason };
+    Completion { usage: Some(counted(summary)), ..completion(head, "chat.completion", vec![choice]) }
+}
 
-    /// The first chunk, which says who speaks.
-    pub(super) fn opening(&self) -> Completion {
-        let content = Content::Text(String::new());
-        self.chunk(Message { role: Some("assistant"), content, ..Message::default() }, None)
-    }
+/// The first chunk, which says who speaks.
+pub(super) fn opening(head: &Head) -> Completion {
+    let content = Content::Text(String::new());
+    chunk(head, Message { role: Some("assistant"), content, ..Message::default() }, None)
+}
 
-    /// Some of the answer.
-    pub(super) fn piece(&self, piece: Piece) -> Completion {
-        let delta = match piece {
-            Piece::Text(text) => Message { content: Content::Text(text), ..Message::default() },
-            Piece::Call { index, id, name } => {
-                let function = Function { name: Some(name), arguments: String::new() };
-                part(Call { index: Some(index), id: Some(id), kind: Some("function"), function })
-            }
-            Piece::Arguments { index, json } => {
-                let function = Function { name: None, arguments: json };
-                part(Call { index: Some(index), id: None, kind: None, function })
-            }
-        };
-        self.chunk(delta, None)
-    }
+/// Some of the answer.
+pub(super) fn piece(head: &Head, piece: Piece) -> Completion {
+    let delta = match piece {
+        Piece::Text(text) => Message { content: Content::Text(text), ..Message::default() },
+        Piece::Call { index, id, name } => {
+            let function = Function { name: Some(name), arguments: String::new() };
+            part(Call { index: Some(index), id: Some(id), kind: Some("function"), function })
+        }
+        Piece::Arguments { index, json } => {
+            let function = Function { name: None, arguments: json };
+            part(Call { index: Some(index), id: None, kind: None, function })
+        }
+    };
+    chunk(head, delta, None)
+}
 
-    /// The end of the answer.
-    pub(super) fn closing(&self, finish: Finish) -> Completion {
-        self.chunk(Message::default(), Some(reason(finish)))
-    }
+/// The end of the answer.
+pub(super) fn closing(head: &Head, finish: Finish) -> Completion {
+    chunk(head, Message::default(), Some(reason(finish)))
+}
 
-    /// The chunk with the usage, for those who asked for it.
-    pub(super) fn usage(&self, summary: &Summary) -> Completion {
-        Completion { usage: Some(usage(summary)), ..self.completion("chat.completion.chunk", Vec::new()) }
-    }
+/// The chunk with the usage, for those who asked for it.
+pub(super) fn usage(head: &Head, summary: &Summary) -> Completion {
+    Completion { usage: Some(counted(summary)), ..completion(head, "chat.completion.chunk", Vec::new()) }
+}
 
-    fn chunk(&self, delta: Message, finish_reason: Option<&'static str>) -> Completion {
-        let choice = Choice { index: 0, message: None, delta: Some(delta), finish_reason };
-        self.completion("chat.completion.chunk", vec![choice])
-    }
+fn chunk(head: &Head, delta: Message, finish_reason: Option<&'static str>) -> Completion {
+    let choice = Choice { index: 0, message: None, delta: Some(delta), finish_reason };
+    completion(head, "chat.completion.chunk", vec![choice])
+}
 
-    fn completion(&self, object: &'static str, choices: Vec<Choice>) -> Completion {
-        let Self { id, created, model } = self;
-        let id = format!("chatcmpl-{id}");
-        Completion { id, object, created: *created, model: model.to_string(), choices, usage: None }
-    }
+fn completion(head: &Head, object: &'static str, choices: Vec<Choice>) -> Completion {
+    let Head { id, created, model } = head;
+    let id = format!("chatcmpl-{id}");
+    Completion { id, object, created: *created, model: model.to_string(), choices, usage: None }
 }
 
 fn part(call: Call) -> Message {
@@ -179,7 +164,7 @@ fn reason(finish: Finish) -> &'static str {
     }
 }
 
-fn usage(summary: &Summary) -> Usage {
+fn counted(summary: &Summary) -> Usage {
     let crate::usage::Usage { input_tokens, output_tokens, estimated: _ } = summary.usage;
     Usage {
         prompt_tokens: input_tokens,
