@@ -15,6 +15,9 @@ use vibectl_operator::api::{LlmProxy, ProxyToken};
 /// A real API server is asked the same.
 const REFUSED: &str = include_str!("refused.yaml");
 
+/// Whoever writes a proxy has to be allowed to read what it names.
+const POLICY: &str = include_str!("../../charts/vibectl-operator/templates/admission_policy.yaml");
+
 #[derive(Deserialize)]
 struct Case {
     spec: Value,
@@ -145,4 +148,23 @@ fn a_proxy_token_stays_with_its_proxy() {
 
     assert_eq!(refusal::<ProxyToken>(&longer, Some(&team)), "");
     assert!(refusal::<ProxyToken>(&others, Some(&team)).contains("spec.proxyRef is immutable"));
+}
+
+#[test]
+fn the_policy_of_the_chart_asks_for_every_secret_that_a_provider_can_name() {
+    let schema = schema::<LlmProxy>();
+    let kinds = &schema["properties"]["spec"]["properties"]["providers"]["items"]["properties"];
+    let mut found = 0;
+    for (kind, block) in kinds.as_object().unwrap() {
+        let fields = block["properties"].as_object().into_iter().flatten();
+        for (field, _) in fields.filter(|(_, field)| field["properties"]["key"].is_object()) {
+            let asked = format!(
+                "variables.providers.filter(p, has(p.{kind}) && has(p.{kind}.{field})).map(p, p.{kind}.{field}.name)"
+            );
+
+            assert!(POLICY.contains(&asked), "{kind}.{field}");
+            found += 1;
+        }
+    }
+    assert!(found >= 4, "{found}");
 }

@@ -14,6 +14,7 @@ mod error;
 mod events;
 pub mod native;
 pub mod openai;
+mod path;
 pub mod sources;
 pub mod sse;
 
@@ -97,13 +98,15 @@ pub enum ModelStream {
 impl Provider {
     /// Makes the provider that the config describes. One that lacks its key or its CA is off and says why.
     pub fn new(config: &vibectl_config::Provider, rule: AddressRule, sources: &Sources<'_>) -> Self {
-        let kind = match &config.kind {
-            ProviderKind::Echo(echo) => Kind::Echo(Echo::new(echo.clone())),
-            ProviderKind::OpenAi(openai) => OpenAi::new(config, openai, rule, sources)
-                .map_or_else(|off| Kind::Off(off.to_string()), Kind::OpenAi),
-            ProviderKind::Anthropic(anthropic) => Anthropic::new(config, anthropic, rule, sources)
-                .map_or_else(|off| Kind::Off(off.to_string()), Kind::Anthropic),
+        let made = match &config.kind {
+            ProviderKind::Echo(echo) => Ok(Kind::Echo(Echo::new(echo.clone()))),
+            ProviderKind::OpenAi(openai) => OpenAi::new(config, openai, rule, sources).map(Kind::OpenAi),
+            ProviderKind::AzureOpenAi(azure) => OpenAi::azure(config, azure, rule, sources).map(Kind::OpenAi),
+            ProviderKind::Anthropic(anthropic) => {
+                Anthropic::new(config, anthropic, rule, sources).map(Kind::Anthropic)
+            }
         };
+        let kind = made.unwrap_or_else(|off| Kind::Off(off.to_string()));
         Self { name: config.name.clone(), kind }
     }
 

@@ -22,9 +22,9 @@ pub struct Provider {
     /// Any endpoint that speaks the OpenAI chat completions API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openai: Option<OpenAi>,
-    /// Not available yet.
+    /// OpenAI's models at Azure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub azure_openai: Option<NotAvailableYet>,
+    pub azure_openai: Option<AzureOpenAi>,
     /// Any endpoint that speaks the Anthropic Messages API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anthropic: Option<Anthropic>,
@@ -43,8 +43,9 @@ impl Provider {
     /// The keys of Secrets that it names.
     pub fn secret_keys(&self) -> impl Iterator<Item = &SecretKey> {
         let openai = self.openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
+        let azure = self.azure_openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
         let anthropic = self.anthropic.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
-        openai.chain(anthropic).flatten()
+        openai.chain(azure).chain(anthropic).flatten()
     }
 }
 
@@ -75,6 +76,33 @@ pub struct OpenAi {
     )]
     pub base_url: String,
     /// Key sent as bearer token. Left out: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+}
+
+/// Settings of OpenAI's models at Azure.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureOpenAi {
+    /// Address of the resource without a path, as in `https://RESOURCE.openai.azure.com`. A route's model is the name of a
+    /// deployment there.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information: put the key in apiKey"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment"),
+        validation = ("!self.endsWith('/openai/v1') && !self.endsWith('/openai/v1/')", "baseUrl must end before /openai/v1")
+    )]
+    pub base_url: String,
+    /// Version of the API that names the deployment in its path, as in `2024-10-21`. Left out: the newer API, which has no
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[-.a-zA-Z0-9]+$"))]
+    pub api_version: Option<String>,
+    /// Key sent as `api-key`. Left out: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretKey>,
     /// PEM certificates to trust instead of the public ones.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Every fixture in `tests/fixtures`.
-pub(crate) const ALL: [&str; 11] = [
+pub(crate) const ALL: [&str; 12] = [
     "minimal",
     "plaintext",
     "providers",
@@ -32,6 +32,7 @@ pub(crate) const ALL: [&str; 11] = [
     "migration",
     "acme",
     "anthropic",
+    "clouds",
     "long_name",
 ];
 

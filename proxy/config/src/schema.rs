@@ -27,7 +27,7 @@ pub use self::{
     jwt::{Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration},
     limits::{Limits, ServerLimits},
     model::{Model, Route},
-    provider::{Anthropic, Echo, EchoError, EchoUsage, Endpoint, Provider, ProviderKind},
+    provider::{Anthropic, AzureOpenAi, Echo, EchoError, EchoUsage, Endpoint, Provider, ProviderKind},
     server::{LogLevel, Server},
     tls::{Hsts, MinVersion, Tls, Webhook},
 };

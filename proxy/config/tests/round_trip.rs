@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
-    Access, Acme, Admin, Anthropic, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate, Eab, Echo,
-    EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model, Provider,
-    ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
+    Access, Acme, Admin, Anthropic, AzureOpenAi, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate,
+    Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model,
+    Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -203,6 +203,11 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
         })
 }
 
+fn azure_openai() -> impl Strategy<Value = ProviderKind> {
+    (endpoint(), option::of("[a-z0-9][a-z0-9.-]{0,12}"))
+        .prop_map(|(endpoint, api_version)| ProviderKind::AzureOpenAi(AzureOpenAi { endpoint, api_version }))
+}
+
 fn anthropic() -> impl Strategy<Value = ProviderKind> {
     (endpoint(), 1..=10_000_000_u32)
         .prop_map(|(endpoint, max_tokens)| ProviderKind::Anthropic(Anthropic { endpoint, max_tokens }))
@@ -211,7 +216,7 @@ fn anthropic() -> impl Strategy<Value = ProviderKind> {
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
     let name = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?";
     let one = (
-        prop_oneof![echo(), endpoint().prop_map(ProviderKind::OpenAi), anthropic()],
+        prop_oneof![echo(), endpoint().prop_map(ProviderKind::OpenAi), azure_openai(), anthropic()],
         1..=3600_u32,
         1..=3600_u32,
     );

@@ -12,8 +12,6 @@ mod encode;
 mod message;
 mod stream;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::HeaderName;
 use reqwest::Response;
@@ -34,6 +32,8 @@ const COUNT_PATH: &str = "messages/count_tokens";
 /// Where callers ask for features that are not in the dialect's version yet.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
+const KEY_HEADER: KeyHeader = KeyHeader::Plain("x-api-key");
+
 /// The version of the dialect that is written and read here.
 const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 
@@ -52,16 +52,8 @@ impl Anthropic {
         rule: AddressRule,
         sources: &Sources<'_>,
     ) -> Result<Self, Off> {
-        let client = Client::new(Settings {
-            base_url: &config.endpoint.base_url,
-            key: sources.key(&config.endpoint)?,
-            key_header: KeyHeader::ApiKey,
-            fixed_header: Some(VERSION),
-            ca: sources.ca(&config.endpoint)?,
-            connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
-            idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
-            rule,
-        })?;
+        let settings = Settings::of(provider, &config.endpoint, KEY_HEADER, rule, sources)?;
+        let client = Client::new(Settings { fixed_header: Some(VERSION), ..settings })?;
         Ok(Self { client, max_tokens: config.max_tokens })
     }
 

@@ -16,7 +16,7 @@ use vibectl_pki::{CertificateError, TrustBundle};
 use super::{
     ProviderError, ProviderErrorKind,
     address::{AddressRule, GuardedResolver, Refused},
-    sources::Missing,
+    sources::{Missing, Sources},
 };
 
 /// Longest answer that is read as a whole.
@@ -68,13 +68,35 @@ pub(super) struct Settings<'a> {
     pub(super) rule: AddressRule,
 }
 
+impl<'a> Settings<'a> {
+    /// What the config says of a provider and its endpoint, with its key and CA read; no fixed header.
+    pub(super) fn of(
+        provider: &vibectl_config::Provider,
+        endpoint: &'a vibectl_config::Endpoint,
+        key_header: KeyHeader,
+        rule: AddressRule,
+        sources: &Sources<'_>,
+    ) -> Result<Self, Missing> {
+        Ok(Self {
+            base_url: &endpoint.base_url,
+            key: sources.key(endpoint)?,
+            key_header,
+            fixed_header: None,
+            ca: sources.ca(endpoint)?,
+            connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
+            idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
+            rule,
+        })
+    }
+}
+
 /// Where a provider looks for the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyHeader {
     /// `authorization: Bearer KEY`.
     Bearer,
-    /// `x-api-key: KEY`.
-    ApiKey,
+    /// A header of this name, in lower case, with nothing but the key.
+    Plain(&'static str),
 }
 
 /// The HTTP side of one provider.
@@ -122,7 +144,8 @@ impl Client {
         self.base_url.host_str().unwrap_or_default()
     }
 
-    /// Sends a JSON body to a path below the base URL; the response has a status of success.
+    /// Sends a JSON body to a path below the base URL; the response has a status of success. The path is in percent-encoding
+    /// and may have a query.
     pub(super) async fn post(
         &self,
         path: &str,
@@ -145,14 +168,16 @@ impl Client {
         send(request.body(body)).await
     }
 
-    /// Asks for a path below the base URL; the response has a status of success.
+    /// Asks for a path below the base URL, as in [`Self::post`]; the response has a status of success.
     pub(super) async fn get(&self, path: &str) -> Result<Response, ProviderError> {
         send(self.http.get(self.url(path))).await
     }
 
     fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base_url.clone();
         url.set_path(&format!("{}/{path}", self.base_url.path().trim_end_matches('/')));
+        url.set_query(query);
         url
     }
 }
@@ -201,7 +226,7 @@ fn headers(
     if let Some(key) = key {
         let (name, text) = match key_header {
             KeyHeader::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
-            KeyHeader::ApiKey => (HeaderName::from_static("x-api-key"), key.expose().to_owned()),
+            KeyHeader::Plain(name) => (HeaderName::from_static(name), key.expose().to_owned()),
         };
         let text = zeroize::Zeroizing::new(text);
         let mut value = HeaderValue::from_str(&text).map_err(|_| Off::Key)?;
@@ -285,7 +310,7 @@ mod tests {
         let settings = Settings {
             base_url: "https://model.test/v1",
             key: Some(Secret::new("sk-hunter2")),
-            key_header: KeyHeader::ApiKey,
+            key_header: KeyHeader::Plain("x-api-key"),
             fixed_header: None,
             ca: None,
             connect_timeout: Duration::from_secs(1),

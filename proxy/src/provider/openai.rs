@@ -2,6 +2,8 @@
 //!
 //! A request comes in one of two forms. A prompt is encoded, and its answer decoded to text. A caller's own chat body is
 //! sent on as it is but for the model's name, and the answer handed back byte for byte; it is only read along for its usage.
+//!
+//! Azure speaks it too, at other paths and with another header for the key.
 
 mod body;
 mod decode;
@@ -9,11 +11,11 @@ mod encode;
 mod message;
 pub mod responses;
 mod stream;
+mod surface;
 mod tools;
 mod wire;
 
-use std::time::Duration;
-
+use self::surface::{CHAT, EMBEDDINGS, Surface};
 pub use self::{body::ChatBody, stream::OpenAiStream};
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
@@ -23,13 +25,11 @@ use super::{
     sources::Sources,
 };
 
-const PATH: &str = "chat/completions";
-const EMBEDDINGS_PATH: &str = "embeddings";
-
 /// A server that speaks the dialect.
 #[derive(Debug)]
 pub(super) struct OpenAi {
     client: Client,
+    surface: Surface,
     output_cap: encode::OutputCap,
 }
 
@@ -40,23 +40,27 @@ impl OpenAi {
         rule: AddressRule,
         sources: &Sources<'_>,
     ) -> Result<Self, Off> {
-        let client = Client::new(Settings {
-            base_url: &config.base_url,
-            key: sources.key(config)?,
-            key_header: KeyHeader::Bearer,
-            fixed_header: None,
-            ca: sources.ca(config)?,
-            connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
-            idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
-            rule,
-        })?;
+        let client = Client::new(Settings::of(provider, config, KeyHeader::Bearer, rule, sources)?)?;
         let output_cap = encode::OutputCap::of_host(client.host());
-        Ok(Self { client, output_cap })
+        Ok(Self { client, surface: Surface::Plain, output_cap })
+    }
+
+    /// The same at Azure.
+    pub(super) fn azure(
+        provider: &vibectl_config::Provider,
+        config: &vibectl_config::AzureOpenAi,
+        rule: AddressRule,
+        sources: &Sources<'_>,
+    ) -> Result<Self, Off> {
+        let settings = Settings::of(provider, &config.endpoint, surface::AZURE_KEY, rule, sources)?;
+        let surface = Surface::of_azure(config.api_version.as_deref());
+        let output_cap = encode::OutputCap::MaxCompletionTokens;
+        Ok(Self { client: Client::new(settings)?, surface, output_cap })
     }
 
     /// Asks for the list of models.
     pub(super) async fn probe(&self) -> Result<(), ProviderError> {
-        self.client.get("models").await.map(drop)
+        self.client.get(&self.surface.models()).await.map(drop)
     }
 
     pub(super) async fn complete(
@@ -68,7 +72,7 @@ impl OpenAi {
             Some(body) => body.for_provider(model, false),
             None => encode::encode(model, request, false, self.output_cap)?,
         };
-        let response = self.client.post(PATH, "application/json", body).await?;
+        let response = self.client.post(&self.surface.path(CHAT, model), "application/json", body).await?;
         let body = client::read_body(response).await?;
         let answer = decode::answer(&body)?;
         let reply = match request.chat_body() {
@@ -87,7 +91,7 @@ impl OpenAi {
             Some(body) => body.for_provider(model, true),
             None => encode::encode(model, request, true, self.output_cap)?,
         };
-        let response = self.client.post(PATH, "text/event-stream", body).await?;
+        let response = self.client.post(&self.surface.path(CHAT, model), "text/event-stream", body).await?;
         OpenAiStream::new(response, request.chat_body())
     }
 
@@ -97,7 +101,8 @@ impl OpenAi {
         request: &EmbeddingsRequest,
     ) -> Result<Embeddings, ProviderError> {
         let body = request.for_provider(model);
-        let response = self.client.post(EMBEDDINGS_PATH, "application/json", body).await?;
+        let response =
+            self.client.post(&self.surface.path(EMBEDDINGS, model), "application/json", body).await?;
         let body = client::read_body(response).await?;
         let input_tokens = embeddings::input_tokens(&body);
         Ok(Embeddings { vectors: Vectors::Raw(body), input_tokens })

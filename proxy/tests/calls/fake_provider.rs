@@ -188,7 +188,7 @@ impl Fake {
         self.state.requests.lock().expect("not poisoned").clone()
     }
 
-    /// Paths of the requests so far.
+    /// Paths of the requests so far, with their queries.
     pub(crate) fn paths(&self) -> Vec<String> {
         self.state.paths.lock().expect("not poisoned").clone()
     }
@@ -222,7 +222,8 @@ impl Drop for Guard {
 async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole request");
-    seen.paths.lock().expect("not poisoned").push(parts.uri.path().to_owned());
+    let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+    seen.paths.lock().expect("not poisoned").push(path.to_owned());
     seen.requests.lock().expect("not poisoned").push((parts.headers, body));
     let guard = Guard(Some(Arc::clone(&seen)));
     let script = seen.script.clone();

@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test ends where its preparation fails")]
 
 mod anthropic;
+mod azure_openai;
 mod cancelling;
 mod contract;
 mod failover;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
-    Access, Acme, Admin, Anthropic, Challenge, ChallengeType, Config, Echo, Endpoint, Fleet, Limits, Model,
-    Provider, ProviderKind, Server, ServerLimits, Tls,
+    Access, Acme, Admin, Anthropic, AzureOpenAi, Challenge, ChallengeType, Config, Echo, Endpoint, Fleet,
+    Limits, Model, Provider, ProviderKind, Server, ServerLimits, Tls,
     mount::{
         ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE,
         KEY_FILE, PROVIDERS_DIR, TLS_DIR,
@@ -109,6 +109,10 @@ fn provider(provider: &validate::Provider) -> Provider {
             ProviderKind::Echo(Echo { delay_ms: *delay_ms, reply: reply.clone(), ..Echo::default() })
         }
         validate::ProviderKind::OpenAi(openai) => ProviderKind::OpenAi(endpoint(openai)),
+        validate::ProviderKind::AzureOpenAi { endpoint: at, api_version } => {
+            let (endpoint, api_version) = (endpoint(at), api_version.clone());
+            ProviderKind::AzureOpenAi(AzureOpenAi { endpoint, api_version })
+        }
         validate::ProviderKind::Anthropic { endpoint: at, max_tokens } => {
             let default = Anthropic::new(endpoint(at));
             let max_tokens = max_tokens.unwrap_or(default.max_tokens);

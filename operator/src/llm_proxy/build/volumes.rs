@@ -6,14 +6,13 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use vibectl_config::mount::{
-    ACCESS_DIR, ACME_DIR, API_KEY_FILE, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR,
-    ISSUERS_FILE, JWKS_FILE, KEY_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR,
-    shard_file,
+    ACCESS_DIR, ACME_DIR, CA_DIR, CA_FILE, CERTIFICATE_FILE, CONFIG_DIR, FLEET_DIR, ISSUERS_FILE, JWKS_FILE,
+    KEY_FILE, MIGRATION_FILE, MIGRATION_SECRET_FILE, PROVIDERS_DIR, SHARDS, TLS_DIR, shard_file,
 };
 
 use crate::{
     api::reference::SecretKey,
-    llm_proxy::validate::{Provider, TlsMode, ValidatedProxy},
+    llm_proxy::validate::{Mounted, Provider, TlsMode, ValidatedProxy},
 };
 
 /// Readable by the server's group, which is all that it is.
@@ -83,16 +82,8 @@ pub(super) fn certificate_agent_mounts() -> Vec<VolumeMount> {
 }
 
 /// The files of a provider, by path inside the providers' folder.
-pub(super) fn provider_files(provider: &Provider) -> Vec<(String, &crate::llm_proxy::validate::Mounted)> {
-    let endpoint = provider.endpoint();
-    let (api_key, ca_bundle) = (
-        endpoint.and_then(|endpoint| endpoint.api_key.as_ref()),
-        endpoint.and_then(|endpoint| endpoint.ca_bundle.as_ref()),
-    );
-    let path = |file: &str| format!("{}/{file}", provider.name);
-    let files =
-        [api_key.map(|key| (path(API_KEY_FILE), key)), ca_bundle.map(|bundle| (path(CA_FILE), bundle))];
-    files.into_iter().flatten().collect()
+pub(super) fn provider_files(provider: &Provider) -> impl Iterator<Item = (String, &Mounted)> {
+    provider.files().map(|(file, mounted)| (format!("{}/{file}", provider.name), mounted))
 }
 
 /// Every source is optional: a key that is missing turns its provider off and leaves the others alone.

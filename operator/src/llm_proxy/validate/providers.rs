@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Uri;
+use vibectl_config::mount::{API_KEY_FILE, CA_FILE};
 use vibectl_pki::TrustBundle;
 use zeroize::Zeroizing;
 
@@ -33,6 +34,13 @@ pub enum ProviderKind {
     },
     /// Speaks the OpenAI chat completions API.
     OpenAi(Box<Endpoint>),
+    /// The same as Azure has it.
+    AzureOpenAi {
+        /// Where the resource is.
+        endpoint: Box<Endpoint>,
+        /// Of the API that names the deployment in its path; `None`: the newer one.
+        api_version: Option<String>,
+    },
     /// Speaks the Anthropic Messages API.
     Anthropic {
         /// Where it is.
@@ -79,19 +87,25 @@ impl Provider {
 
     /// What it needs and cannot have; with any of these it is off.
     pub fn unresolved(&self) -> impl Iterator<Item = &Unresolved> {
-        self.files().filter_map(|mounted| mounted.unresolved.as_ref())
+        self.files().filter_map(|(_, mounted)| mounted.unresolved.as_ref())
     }
 
-    /// What is mounted for it.
-    pub fn files(&self) -> impl Iterator<Item = &Mounted> {
-        self.endpoint().into_iter().flat_map(|endpoint| endpoint.api_key.iter().chain(&endpoint.ca_bundle))
+    /// What is mounted for it, each with the name of its file.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &Mounted)> {
+        let files = self.endpoint().into_iter().flat_map(|endpoint| {
+            let Endpoint { base_url: _, api_key, ca_bundle } = endpoint;
+            [(API_KEY_FILE, api_key), (CA_FILE, ca_bundle)]
+        });
+        files.filter_map(|(file, mounted)| Some((file, mounted.as_ref()?)))
     }
 
     /// Where it is; `None` for one that needs no network.
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.kind {
             ProviderKind::Echo { .. } => None,
-            ProviderKind::OpenAi(endpoint) | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
+            ProviderKind::OpenAi(endpoint)
+            | ProviderKind::AzureOpenAi { endpoint, .. }
+            | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
         }
     }
 }
@@ -130,11 +144,6 @@ fn kind(
         provider;
     let later = [
         (
-            "azureOpenai",
-            azure_openai.is_some(),
-            "use openai with baseUrl https://RESOURCE.openai.azure.com/openai/v1",
-        ),
-        (
             "gemini",
             gemini.is_some(),
             "use openai with baseUrl https://generativelanguage.googleapis.com/v1beta/openai",
@@ -146,7 +155,7 @@ fn kind(
         ),
         ("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud"),
     ];
-    let here = [echo.is_some(), openai.is_some(), anthropic.is_some()];
+    let here = [echo.is_some(), openai.is_some(), azure_openai.is_some(), anthropic.is_some()];
     let blocks = here.into_iter().chain(later.map(|(_, chosen, _)| chosen));
     if blocks.filter(|chosen| *chosen).count() != 1 {
         mistakes.invalid(
@@ -158,25 +167,32 @@ fn kind(
     for (block, _, instead) in later.iter().filter(|(_, chosen, _)| *chosen) {
         mistakes.not_available(&format!("{path}.{block}"), instead);
     }
-    match (echo, openai, anthropic) {
-        (Some(provider::Echo { delay_milliseconds, reply }), ..) => Some(ProviderKind::Echo {
-            delay_ms: delay_milliseconds.and_then(|delay| u32::try_from(delay).ok()).unwrap_or(0),
-            reply: reply.clone(),
-        }),
-        (_, Some(provider::OpenAi { base_url, api_key, ca_bundle }), _) => {
-            let named = Named { base_url, api_key: api_key.as_ref(), ca_bundle: ca_bundle.as_ref() };
-            let endpoint = named.endpoint(&format!("{path}.openai"), referenced, mistakes);
-            Some(ProviderKind::OpenAi(Box::new(endpoint)))
-        }
-        (_, _, Some(provider::Anthropic { base_url, api_key, ca_bundle, max_tokens })) => {
-            let base_url = base_url.as_deref().unwrap_or(vibectl_config::Anthropic::DEFAULT_BASE_URL);
-            let named = Named { base_url, api_key: api_key.as_ref(), ca_bundle: ca_bundle.as_ref() };
-            let endpoint = named.endpoint(&format!("{path}.anthropic"), referenced, mistakes);
-            let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
-            Some(ProviderKind::Anthropic { endpoint: Box::new(endpoint), max_tokens })
-        }
-        (None, None, None) => None,
+    if let Some(azure) = azure_openai {
+        check_azure(&format!("{path}.azureOpenai"), azure, mistakes);
     }
+    let mut endpoint = |block: &str, base_url, api_key, ca_bundle| {
+        let named = Named { base_url, api_key, ca_bundle };
+        Box::new(named.endpoint(&format!("{path}.{block}"), referenced, mistakes))
+    };
+    if let Some(provider::Echo { delay_milliseconds, reply }) = echo {
+        let delay_ms = delay_milliseconds.and_then(|delay| u32::try_from(delay).ok()).unwrap_or(0);
+        return Some(ProviderKind::Echo { delay_ms, reply: reply.clone() });
+    }
+    if let Some(provider::OpenAi { base_url, api_key, ca_bundle }) = openai {
+        let endpoint = endpoint("openai", base_url, api_key.as_ref(), ca_bundle.as_ref());
+        return Some(ProviderKind::OpenAi(endpoint));
+    }
+    if let Some(provider::AzureOpenAi { base_url, api_version, api_key, ca_bundle }) = azure_openai {
+        let endpoint = endpoint("azureOpenai", base_url, api_key.as_ref(), ca_bundle.as_ref());
+        return Some(ProviderKind::AzureOpenAi { endpoint, api_version: api_version.clone() });
+    }
+    if let Some(provider::Anthropic { base_url, api_key, ca_bundle, max_tokens }) = anthropic {
+        let base_url = base_url.as_deref().unwrap_or(vibectl_config::Anthropic::DEFAULT_BASE_URL);
+        let endpoint = endpoint("anthropic", base_url, api_key.as_ref(), ca_bundle.as_ref());
+        let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
+        return Some(ProviderKind::Anthropic { endpoint, max_tokens });
+    }
+    None
 }
 
 /// What the blocks with an address have in common.
@@ -197,6 +213,21 @@ impl Named<'_> {
             certificates(&path, mounted(&path, key, referenced))
         });
         Endpoint { base_url: self.base_url.trim_end_matches('/').to_owned(), api_key, ca_bundle }
+    }
+}
+
+/// What the server would refuse.
+fn check_azure(path: &str, azure: &provider::AzureOpenAi, mistakes: &mut Mistakes) {
+    let provider::AzureOpenAi { base_url, api_version, .. } = azure;
+    if base_url.trim_end_matches('/').ends_with("/openai/v1") {
+        mistakes.invalid(&format!("{path}.baseUrl"), "must end before /openai/v1");
+    }
+    let is_version = |text: &str| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
+    };
+    if api_version.as_deref().is_some_and(|version| !is_version(version)) {
+        mistakes.invalid(&format!("{path}.apiVersion"), "must be a version of the API such as 2024-10-21");
     }
 }
 

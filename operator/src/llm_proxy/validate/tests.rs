@@ -128,12 +128,31 @@ fn every_mistake_names_its_field() {
 }
 
 #[test]
+fn what_the_server_would_refuse_of_azure_is_refused_before() {
+    let azure = |block: Value| {
+        json!({"providers": [{"name": "p", "azureOpenai": block}],
+        "models": [{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]})
+    };
+    for (block, expected) in [
+        (json!({"baseUrl": "https://x/openai/v1/"}), "azureOpenai.baseUrl: must end before /openai/v1"),
+        (
+            json!({"baseUrl": "https://x", "apiVersion": "2024/10"}),
+            "azureOpenai.apiVersion: must be a version of the API",
+        ),
+    ] {
+        let refusal = refusal(azure(block));
+
+        assert_eq!(refusal.reason(), Reason::InvalidSpec);
+        assert!(refusal.message().contains(expected), "{}", refusal.message());
+    }
+}
+
+#[test]
 fn what_is_not_available_yet_says_what_to_use_instead() {
     let model = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
     let provider =
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
-        (provider("azureOpenai"), "spec.providers[0].azureOpenai: not available yet: use openai"),
         (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
         (provider("bedrock"), "spec.providers[0].bedrock: not available yet: use openai"),
         (provider("vertex"), "spec.providers[0].vertex: not available yet: use openai"),

@@ -1,9 +1,12 @@
 //! `providers`: where calls go to.
 
+mod azure_openai;
+
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+pub use self::azure_openai::AzureOpenAi;
 use super::EMBEDDED_ECHO;
 use crate::decode::{Cursor, Section};
 
@@ -57,8 +60,7 @@ impl Provider {
         };
         section.finish_with(&[
             ("api_key", NO_KEYS_HERE),
-            ("base_url", "it belongs into the block openai or anthropic"),
-            ("azure_openai", NOT_YET),
+            ("base_url", "it belongs into the block of the provider's kind"),
             ("bedrock", NOT_YET),
             ("gemini", NOT_YET),
             ("vertex", NOT_YET),
@@ -81,6 +83,7 @@ impl Serialize for Provider {
         match kind {
             ProviderKind::Echo(echo) => map.serialize_entry("echo", echo)?,
             ProviderKind::OpenAi(openai) => map.serialize_entry("openai", openai)?,
+            ProviderKind::AzureOpenAi(azure) => map.serialize_entry("azure_openai", azure)?,
             ProviderKind::Anthropic(anthropic) => map.serialize_entry("anthropic", anthropic)?,
         }
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
@@ -93,6 +96,9 @@ impl Serialize for Provider {
     }
 }
 
+/// The blocks that say what a provider speaks.
+const KINDS: [&str; 4] = ["echo", "openai", "azure_openai", "anthropic"];
+
 /// What a provider speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderKind {
@@ -100,6 +106,8 @@ pub enum ProviderKind {
     Echo(Echo),
     /// The OpenAI chat completions API, spoken by many.
     OpenAi(Endpoint),
+    /// The same as Azure has it.
+    AzureOpenAi(AzureOpenAi),
     /// The Anthropic Messages API.
     Anthropic(Anthropic),
 }
@@ -108,20 +116,21 @@ impl ProviderKind {
     /// The one block that says the kind. `echo:` with nothing in it is one too.
     fn decode(section: &mut Section<'_>) -> Self {
         let mut kind = None;
-        for name in ["echo", "openai", "anthropic"] {
+        for name in KINDS {
             let Some(block) = section.present(name) else { continue };
             if let Some((first, _)) = &kind {
                 block.mistake(format!("a provider has one kind, and this one has {first} already"));
             }
             let decoded = match name {
                 "openai" => Self::OpenAi(Endpoint::decode(&block)),
+                "azure_openai" => Self::AzureOpenAi(AzureOpenAi::decode(&block)),
                 "anthropic" => Self::Anthropic(Anthropic::decode(&block)),
                 _ => Self::Echo(Echo::decode(&block)),
             };
             kind = Some((name, decoded));
         }
         let Some((_, kind)) = kind else {
-            section.mistake("a provider needs one of the blocks echo, openai, anthropic");
+            section.mistake(&format!("a provider needs one of the blocks {}", KINDS.join(", ")));
             return Self::Echo(Echo::default());
         };
         kind
@@ -132,6 +141,7 @@ impl ProviderKind {
         match self {
             Self::Echo(_) => None,
             Self::OpenAi(endpoint) => Some(endpoint),
+            Self::AzureOpenAi(azure) => Some(&azure.endpoint),
             Self::Anthropic(anthropic) => Some(&anthropic.endpoint),
         }
     }
