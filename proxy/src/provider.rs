@@ -12,11 +12,13 @@ mod echo;
 pub mod embeddings;
 mod error;
 mod events;
+mod gemini;
 pub mod native;
 pub mod openai;
 mod path;
 pub mod sources;
 pub mod sse;
+mod turns;
 
 use bytes::Bytes;
 use vibectl_config::ProviderKind;
@@ -26,6 +28,7 @@ use self::{
     anthropic::{Anthropic, AnthropicStream},
     echo::{Echo, EchoStream},
     embeddings::{Embeddings, EmbeddingsRequest},
+    gemini::{Gemini, GeminiStream},
     openai::{OpenAi, OpenAiStream},
     sources::Sources,
 };
@@ -80,6 +83,7 @@ enum Kind {
     Echo(Echo),
     OpenAi(OpenAi),
     Anthropic(Anthropic),
+    Gemini(Gemini),
     /// Cannot be called as things are; the reason names no secret.
     Off(String),
 }
@@ -93,6 +97,8 @@ pub enum ModelStream {
     OpenAi(Box<OpenAiStream>),
     /// Of a server that speaks the Anthropic dialect.
     Anthropic(Box<AnthropicStream>),
+    /// Of a server that speaks the dialect of Google's models.
+    Gemini(Box<GeminiStream>),
 }
 
 impl Provider {
@@ -105,6 +111,7 @@ impl Provider {
             ProviderKind::Anthropic(anthropic) => {
                 Anthropic::new(config, anthropic, rule, sources).map(Kind::Anthropic)
             }
+            ProviderKind::Gemini(gemini) => Gemini::new(config, gemini, rule, sources).map(Kind::Gemini),
         };
         let kind = made.unwrap_or_else(|off| Kind::Off(off.to_string()));
         Self { name: config.name.clone(), kind }
@@ -119,7 +126,7 @@ impl Provider {
     pub fn off_reason(&self) -> Option<&str> {
         match &self.kind {
             Kind::Off(reason) => Some(reason),
-            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) => None,
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) | Kind::Gemini(_) => None,
         }
     }
 
@@ -129,6 +136,7 @@ impl Provider {
             Kind::Echo(_) => Ok(()),
             Kind::OpenAi(openai) => openai.probe().await,
             Kind::Anthropic(anthropic) => anthropic.probe().await,
+            Kind::Gemini(gemini) => gemini.probe().await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -139,6 +147,7 @@ impl Provider {
             Kind::Echo(echo) => echo.complete(request).await,
             Kind::OpenAi(openai) => openai.complete(model, request).await,
             Kind::Anthropic(anthropic) => anthropic.complete(model, request).await,
+            Kind::Gemini(gemini) => gemini.complete(model, request).await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -151,7 +160,7 @@ impl Provider {
     ) -> Result<Option<u64>, ProviderError> {
         match &self.kind {
             Kind::Anthropic(anthropic) => anthropic.count_tokens(model, request).await,
-            Kind::Echo(_) | Kind::OpenAi(_) => Ok(None),
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Gemini(_) => Ok(None),
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -161,7 +170,7 @@ impl Provider {
         match &self.kind {
             Kind::Echo(echo) => echo.embed(request),
             Kind::OpenAi(openai) => openai.embed(model, request).await,
-            Kind::Anthropic(_) => Err(ProviderError::inexpressible("embeddings")),
+            Kind::Anthropic(_) | Kind::Gemini(_) => Err(ProviderError::inexpressible("embeddings")),
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -176,6 +185,9 @@ impl Provider {
             Kind::Anthropic(anthropic) => {
                 anthropic.stream(model, request).await.map(Box::new).map(ModelStream::Anthropic)
             }
+            Kind::Gemini(gemini) => {
+                gemini.stream(model, request).await.map(Box::new).map(ModelStream::Gemini)
+            }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -188,6 +200,7 @@ impl ModelStream {
             Self::Echo(stream) => stream.next().await.map(Ok),
             Self::OpenAi(stream) => stream.next().await.transpose(),
             Self::Anthropic(stream) => stream.next().await.transpose(),
+            Self::Gemini(stream) => stream.next().await.transpose(),
         }
     }
 }

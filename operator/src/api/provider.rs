@@ -28,9 +28,9 @@ pub struct Provider {
     /// Any endpoint that speaks the Anthropic Messages API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anthropic: Option<Anthropic>,
-    /// Not available yet.
+    /// Google's Gemini API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gemini: Option<NotAvailableYet>,
+    pub gemini: Option<Gemini>,
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<NotAvailableYet>,
@@ -45,7 +45,8 @@ impl Provider {
         let openai = self.openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
         let azure = self.azure_openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
         let anthropic = self.anthropic.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
-        openai.chain(azure).chain(anthropic).flatten()
+        let gemini = self.gemini.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
+        openai.chain(azure).chain(anthropic).chain(gemini).flatten()
     }
 }
 
@@ -133,4 +134,25 @@ pub struct Anthropic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_tokens: Option<i32>,
+}
+
+/// Settings of an endpoint that speaks Google's Gemini API.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gemini {
+    /// Address of the API up to and including the version. Left out: `https://generativelanguage.googleapis.com/v1beta`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information: put the key in apiKey"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment")
+    )]
+    pub base_url: Option<String>,
+    /// Key sent as `x-goog-api-key`. Left out: none is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<SecretKey>,
+    /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
 }

@@ -27,7 +27,10 @@ pub use self::{
     jwt::{Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration},
     limits::{Limits, ServerLimits},
     model::{Model, Route},
-    provider::{Anthropic, AzureOpenAi, Echo, EchoError, EchoUsage, Endpoint, Provider, ProviderKind},
+    provider::{
+        Anthropic, AzureOpenAi, DEFAULT_GEMINI_BASE_URL, Echo, EchoError, EchoUsage, Endpoint, Provider,
+        ProviderKind,
+    },
     server::{LogLevel, Server},
     tls::{Hsts, MinVersion, Tls, Webhook},
 };

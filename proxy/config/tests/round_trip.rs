@@ -216,7 +216,13 @@ fn anthropic() -> impl Strategy<Value = ProviderKind> {
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
     let name = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?";
     let one = (
-        prop_oneof![echo(), endpoint().prop_map(ProviderKind::OpenAi), azure_openai(), anthropic()],
+        prop_oneof![
+            echo(),
+            endpoint().prop_map(ProviderKind::OpenAi),
+            azure_openai(),
+            anthropic(),
+            endpoint().prop_map(ProviderKind::Gemini),
+        ],
         1..=3600_u32,
         1..=3600_u32,
     );

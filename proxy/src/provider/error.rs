@@ -140,6 +140,9 @@ impl ProviderError {
 
     fn classified(status: StatusCode, retry_after: Option<Duration>, wire: &WireError) -> Self {
         let (kind, message) = match status.as_u16() {
+            _ if wire.refuses_key() => {
+                (ProviderErrorKind::Auth, "the provider does not accept the key of this server")
+            }
             401 | 403 => (ProviderErrorKind::Auth, "the provider does not accept the key of this server"),
             402 => (ProviderErrorKind::Unavailable, "the provider's account has no credit"),
             404 => (ProviderErrorKind::Unavailable, "the provider does not have this model"),
@@ -185,6 +188,8 @@ pub(super) struct WireError {
     kind: Option<serde_json::Value>,
     #[serde(default)]
     code: Option<serde_json::Value>,
+    #[serde(default)]
+    details: Option<serde_json::Value>,
 }
 
 impl WireError {
@@ -194,6 +199,12 @@ impl WireError {
 
     fn code(&self) -> Option<&str> {
         identifier(self.code.as_ref())
+    }
+
+    /// Google answers a bad key with the status of a bad request, and says so in the details alone.
+    fn refuses_key(&self) -> bool {
+        let details = self.details.as_ref().and_then(serde_json::Value::as_array);
+        details.into_iter().flatten().any(|detail| detail["reason"] == "API_KEY_INVALID")
     }
 }
 
@@ -268,6 +279,15 @@ mod tests {
             "the provider refused the request (status 400, context_length_exceeded)"
         );
         assert_eq!(error.code, Some("context_length_exceeded"));
+    }
+
+    #[test]
+    fn a_key_that_google_refuses_is_a_refused_key_and_not_a_bad_request() {
+        let body = r#"{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "secret", "details": [
+            {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]}}"#;
+
+        assert_eq!(failed(400, body).kind, ProviderErrorKind::Auth);
+        assert_eq!(failed(400, &body.replace("API_KEY", "NAME")).kind, ProviderErrorKind::Rejected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod contract;
 mod failover;
 mod fake_provider;
 mod faults;
+mod gemini;
 mod keys;
 mod openai_front;
 mod pass_through;

@@ -118,6 +118,7 @@ fn provider(provider: &validate::Provider) -> Provider {
             let max_tokens = max_tokens.unwrap_or(default.max_tokens);
             ProviderKind::Anthropic(Anthropic { max_tokens, ..default })
         }
+        validate::ProviderKind::Gemini(gemini) => ProviderKind::Gemini(endpoint(gemini)),
     };
     Provider::new(&provider.name, kind)
 }

@@ -48,6 +48,8 @@ pub enum ProviderKind {
         /// Of an answer whose length the caller does not limit; `None`: the server's default.
         max_tokens: Option<u32>,
     },
+    /// Speaks Google's Gemini API.
+    Gemini(Box<Endpoint>),
 }
 
 /// Where a provider is, and what it wants to see.
@@ -104,6 +106,7 @@ impl Provider {
         match &self.kind {
             ProviderKind::Echo { .. } => None,
             ProviderKind::OpenAi(endpoint)
+            | ProviderKind::Gemini(endpoint)
             | ProviderKind::AzureOpenAi { endpoint, .. }
             | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
         }
@@ -144,18 +147,14 @@ fn kind(
         provider;
     let later = [
         (
-            "gemini",
-            gemini.is_some(),
-            "use openai with baseUrl https://generativelanguage.googleapis.com/v1beta/openai",
-        ),
-        (
             "bedrock",
             bedrock.is_some(),
             "use openai with baseUrl https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
         ),
         ("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud"),
     ];
-    let here = [echo.is_some(), openai.is_some(), azure_openai.is_some(), anthropic.is_some()];
+    let here =
+        [echo.is_some(), openai.is_some(), azure_openai.is_some(), anthropic.is_some(), gemini.is_some()];
     let blocks = here.into_iter().chain(later.map(|(_, chosen, _)| chosen));
     if blocks.filter(|chosen| *chosen).count() != 1 {
         mistakes.invalid(
@@ -191,6 +190,15 @@ fn kind(
         let endpoint = endpoint("anthropic", base_url, api_key.as_ref(), ca_bundle.as_ref());
         let max_tokens = max_tokens.and_then(|tokens| u32::try_from(tokens).ok());
         return Some(ProviderKind::Anthropic { endpoint, max_tokens });
+    }
+    if let Some(provider::Gemini { base_url, api_key, ca_bundle }) = gemini {
+        let base_url = base_url.as_deref().unwrap_or(vibectl_config::DEFAULT_GEMINI_BASE_URL);
+        return Some(ProviderKind::Gemini(endpoint(
+            "gemini",
+            base_url,
+            api_key.as_ref(),
+            ca_bundle.as_ref(),
+        )));
     }
     None
 }

@@ -153,7 +153,6 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
     let provider =
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
     let cases = [
-        (provider("gemini"), "spec.providers[0].gemini: not available yet: use openai"),
         (provider("bedrock"), "spec.providers[0].bedrock: not available yet: use openai"),
         (provider("vertex"), "spec.providers[0].vertex: not available yet: use openai"),
     ];

@@ -62,7 +62,6 @@ impl Provider {
             ("api_key", NO_KEYS_HERE),
             ("base_url", "it belongs into the block of the provider's kind"),
             ("bedrock", NOT_YET),
-            ("gemini", NOT_YET),
             ("vertex", NOT_YET),
         ]);
         provider
@@ -85,6 +84,7 @@ impl Serialize for Provider {
             ProviderKind::OpenAi(openai) => map.serialize_entry("openai", openai)?,
             ProviderKind::AzureOpenAi(azure) => map.serialize_entry("azure_openai", azure)?,
             ProviderKind::Anthropic(anthropic) => map.serialize_entry("anthropic", anthropic)?,
+            ProviderKind::Gemini(gemini) => map.serialize_entry("gemini", gemini)?,
         }
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
             map.serialize_entry("connect_timeout_seconds", connect_timeout_seconds)?;
@@ -97,7 +97,7 @@ impl Serialize for Provider {
 }
 
 /// The blocks that say what a provider speaks.
-const KINDS: [&str; 4] = ["echo", "openai", "azure_openai", "anthropic"];
+const KINDS: [&str; 5] = ["echo", "openai", "azure_openai", "anthropic", "gemini"];
 
 /// What a provider speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +110,8 @@ pub enum ProviderKind {
     AzureOpenAi(AzureOpenAi),
     /// The Anthropic Messages API.
     Anthropic(Anthropic),
+    /// Google's Gemini API.
+    Gemini(Endpoint),
 }
 
 impl ProviderKind {
@@ -122,9 +124,10 @@ impl ProviderKind {
                 block.mistake(format!("a provider has one kind, and this one has {first} already"));
             }
             let decoded = match name {
-                "openai" => Self::OpenAi(Endpoint::decode(&block)),
+                "openai" => Self::OpenAi(Endpoint::decode(&block, None)),
                 "azure_openai" => Self::AzureOpenAi(AzureOpenAi::decode(&block)),
                 "anthropic" => Self::Anthropic(Anthropic::decode(&block)),
+                "gemini" => Self::Gemini(Endpoint::decode(&block, Some(DEFAULT_GEMINI_BASE_URL))),
                 _ => Self::Echo(Echo::decode(&block)),
             };
             kind = Some((name, decoded));
@@ -140,7 +143,7 @@ impl ProviderKind {
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match self {
             Self::Echo(_) => None,
-            Self::OpenAi(endpoint) => Some(endpoint),
+            Self::OpenAi(endpoint) | Self::Gemini(endpoint) => Some(endpoint),
             Self::AzureOpenAi(azure) => Some(&azure.endpoint),
             Self::Anthropic(anthropic) => Some(&anthropic.endpoint),
         }
@@ -253,6 +256,9 @@ impl EchoUsage {
 
 serialize_differences!(EchoUsage { input_tokens, output_tokens });
 
+/// Where Google answers for Gemini.
+pub const DEFAULT_GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta";
+
 /// Where a provider is, and what it wants to see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Endpoint {
@@ -293,9 +299,9 @@ impl Endpoint {
         endpoint
     }
 
-    fn decode(cursor: &Cursor<'_>) -> Self {
+    fn decode(cursor: &Cursor<'_>, default_url: Option<&str>) -> Self {
         let mut section = cursor.section();
-        let endpoint = Self::read(cursor, &mut section, None);
+        let endpoint = Self::read(cursor, &mut section, default_url);
         section.finish_with(&[("api_key", NO_KEYS_HERE)]);
         endpoint
     }

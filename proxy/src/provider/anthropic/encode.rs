@@ -6,7 +6,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::super::{
     Image, Message, ModelRequest, Parameters, Part, ProviderError, Role, Tool, ToolCall, ToolChoice,
-    ToolResult,
+    ToolResult, turns,
 };
 
 /// Name of the tool whose arguments are a structured answer.
@@ -124,16 +124,7 @@ pub(super) fn encode(
 
 /// The system prompt has a place of its own, before everything else.
 fn conversation(messages: &[Message]) -> Result<(Option<String>, Vec<WireMessage<'_>>), ProviderError> {
-    let leading = messages.iter().take_while(|message| message.role == Role::System).count();
-    let (system, rest) = messages.split_at(leading);
-    if rest.iter().any(|message| message.role == Role::System) {
-        return Err(ProviderError::inexpressible("system messages after others"));
-    }
-    if system.iter().any(|message| message.beyond_text().is_some()) {
-        return Err(ProviderError::inexpressible("system messages that are not text"));
-    }
-    let system: Vec<_> = system.iter().map(Message::words).collect();
-    let system = (!system.is_empty()).then(|| system.join("\n\n"));
+    let (system, rest) = turns::system(messages)?;
     let messages = rest.iter().map(message).collect::<Result<Vec<_>, _>>()?;
     // The dialect refuses empty messages.
     Ok((system, messages.into_iter().filter(|message| !message.content.is_empty()).collect()))
