@@ -34,7 +34,7 @@ bench: images ## Compare with the Python original in one run; WRITE=1 renews doc
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
 
-tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager, Pebble (once; minutes)
+tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager, Pebble, h2spec (once; minutes)
 	$(CLUSTER) tools
 
 cluster-up: ## Start a one-node Kubernetes; NAME=test (default) or demo

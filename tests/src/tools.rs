@@ -165,6 +165,20 @@ fn of_pebble(name: &str) -> Result<PathBuf> {
     program.build()
 }
 
+/// The `h2spec` program: frames that an HTTP/2 server has to take, and those that it has to refuse.
+pub fn h2spec() -> Result<PathBuf> {
+    let program = GoProgram {
+        name: "h2spec",
+        version: "v2.2.1",
+        module: &Path::new(env!("CARGO_MANIFEST_DIR")).join("h2spec"),
+        package: "github.com/summerwind/h2spec/cmd/h2spec",
+        sources: &["go.mod", "go.sum"],
+        definitions: &[],
+        links: &[],
+    };
+    program.build()
+}
+
 impl GoProgram<'_> {
     /// The path of the program; built first when this version is not in the cache.
     pub fn build(&self) -> Result<PathBuf> {
@@ -221,7 +235,7 @@ impl GoProgram<'_> {
 
 /// Prints what every tool is and where, building what is missing.
 pub fn list() -> Result<Vec<PathBuf>> {
-    Ok(vec![kubectl()?, helm()?, test_box()?, cert_manager()?, pebble()?, pebble_dns()?])
+    Ok(vec![kubectl()?, helm()?, test_box()?, cert_manager()?, pebble()?, pebble_dns()?, h2spec()?])
 }
 
 fn module() -> PathBuf {

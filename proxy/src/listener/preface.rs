@@ -27,7 +27,8 @@ where
     Ok(Rewound { first, next: 0, length, io })
 }
 
-/// Reads until the bytes are surely not HTTP/2, or are its preface with a frame head behind it.
+/// Reads until the bytes are surely not HTTP/2, or are its preface with a frame head behind it. A first line that is neither's
+/// is an error: an answer in one of the two protocols would be noise to whoever sent it.
 async fn read(io: &mut (impl AsyncRead + Unpin), first: &mut [u8; WANTED]) -> io::Result<usize> {
     let mut length = 0;
     while let Some(free @ [_, ..]) = first.get_mut(length..) {
@@ -38,10 +39,18 @@ async fn read(io: &mut (impl AsyncRead + Unpin), first: &mut [u8; WANTED]) -> io
         length += read;
         let known = first.get(..length).unwrap_or_default();
         if !known.iter().zip(PREFACE).all(|(byte, expected)| byte == expected) {
-            break;
+            return if is_of_neither(known) { Err(io::ErrorKind::InvalidData.into()) } else { Ok(length) };
         }
     }
     Ok(length)
+}
+
+/// True when a whole line is there that does not end as one of HTTP/1 does. Without a whole line nothing can be said yet, and
+/// an empty one may precede a request of HTTP/1 (RFC 9112, section 2.2).
+fn is_of_neither(known: &[u8]) -> bool {
+    let line = known.windows(2).position(|pair| pair == b"\r\n").and_then(|end| known.get(..end));
+    let ends_as_http1 = |line: &[u8]| line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
+    line.is_some_and(|line| !line.is_empty() && !ends_as_http1(line))
 }
 
 /// A connection of which the first bytes were read already and are read again.
@@ -138,6 +147,25 @@ mod tests {
 
         writer.await.expect("written");
         assert_eq!(all, sent);
+    }
+
+    #[tokio::test]
+    async fn a_first_line_of_neither_protocol_is_an_error_at_once() {
+        for (line, is_of_one) in [
+            (&b"INVALID CONNECTION PREFACE\r\n\r\n"[..], false),
+            (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", false),
+            (b"\r\nGET / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.1\r\n", true),
+            (b"GET / HTTP/1.0\r\n", true),
+            (b"GET /a-path-that-is-longer-than-what-is-awaited", true),
+        ] {
+            let (mut client, server) = tokio::io::duplex(1024);
+            client.write_all(line).await.expect("buffered");
+
+            let outcome = await_first_bytes(server).await;
+
+            assert_eq!(outcome.is_ok(), is_of_one, "{}", line.escape_ascii());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,9 +3,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,6 +99,18 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The server of this tree, built when it is not yet.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo).args(["build", "--quiet", "--package", "vibectl-server"]).status();
+        assert!(built.expect("cargo is there").success(), "the server does not compile");
+        let tests = std::env::current_exe().expect("a path");
+        tests.ancestors().nth(2).expect("target/debug").join("vibectl-server")
+    })
 }
 
 /// Writes a file for its owner alone.

@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::pebble::Pebble;
-use super::process::{PATIENCE, Process, comes_true, free_port};
+use super::process::{PATIENCE, Process, binary, comes_true, free_port};
 
 /// The name that most tests get a certificate for.
 pub(crate) const NAME: &str = "a.example";
@@ -176,17 +176,6 @@ pub(crate) fn handshake(port: u16, name: &str, protocols: &str) -> String {
 }
 
 /// The server of this tree, built once.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo).args(["build", "--quiet", "--package", "vibectl-server"]).status();
-        assert!(built.expect("cargo is there").success(), "the server does not compile");
-        let tests = std::env::current_exe().expect("a path");
-        tests.ancestors().nth(2).expect("target/debug").join("vibectl-server")
-    })
-}
-
 fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let path = entry.path();
