@@ -5,7 +5,9 @@
 //! call.
 
 pub mod address;
+mod answer_tool;
 pub mod anthropic;
+mod bedrock;
 pub(crate) mod client;
 pub mod conversation;
 mod echo;
@@ -26,6 +28,7 @@ use vibectl_config::ProviderKind;
 use self::{
     address::AddressRule,
     anthropic::{Anthropic, AnthropicStream},
+    bedrock::{Bedrock, BedrockStream},
     echo::{Echo, EchoStream},
     embeddings::{Embeddings, EmbeddingsRequest},
     gemini::{Gemini, GeminiStream},
@@ -84,6 +87,7 @@ enum Kind {
     OpenAi(OpenAi),
     Anthropic(Anthropic),
     Gemini(Gemini),
+    Bedrock(Box<Bedrock>),
     /// Cannot be called as things are; the reason names no secret.
     Off(String),
 }
@@ -99,6 +103,8 @@ pub enum ModelStream {
     Anthropic(Box<AnthropicStream>),
     /// Of a server that speaks the dialect of Google's models.
     Gemini(Box<GeminiStream>),
+    /// Of Amazon Bedrock.
+    Bedrock(Box<BedrockStream>),
 }
 
 impl Provider {
@@ -112,6 +118,9 @@ impl Provider {
                 Anthropic::new(config, anthropic, rule, sources).map(Kind::Anthropic)
             }
             ProviderKind::Gemini(gemini) => Gemini::new(config, gemini, rule, sources).map(Kind::Gemini),
+            ProviderKind::Bedrock(bedrock) => {
+                Bedrock::new(config, bedrock, rule, sources).map(Box::new).map(Kind::Bedrock)
+            }
         };
         let kind = made.unwrap_or_else(|off| Kind::Off(off.to_string()));
         Self { name: config.name.clone(), kind }
@@ -126,7 +135,7 @@ impl Provider {
     pub fn off_reason(&self) -> Option<&str> {
         match &self.kind {
             Kind::Off(reason) => Some(reason),
-            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) | Kind::Gemini(_) => None,
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) | Kind::Gemini(_) | Kind::Bedrock(_) => None,
         }
     }
 
@@ -137,6 +146,7 @@ impl Provider {
             Kind::OpenAi(openai) => openai.probe().await,
             Kind::Anthropic(anthropic) => anthropic.probe().await,
             Kind::Gemini(gemini) => gemini.probe().await,
+            Kind::Bedrock(bedrock) => bedrock.probe().await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -148,6 +158,7 @@ impl Provider {
             Kind::OpenAi(openai) => openai.complete(model, request).await,
             Kind::Anthropic(anthropic) => anthropic.complete(model, request).await,
             Kind::Gemini(gemini) => gemini.complete(model, request).await,
+            Kind::Bedrock(bedrock) => bedrock.complete(model, request).await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -160,7 +171,7 @@ impl Provider {
     ) -> Result<Option<u64>, ProviderError> {
         match &self.kind {
             Kind::Anthropic(anthropic) => anthropic.count_tokens(model, request).await,
-            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Gemini(_) => Ok(None),
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Gemini(_) | Kind::Bedrock(_) => Ok(None),
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -170,7 +181,9 @@ impl Provider {
         match &self.kind {
             Kind::Echo(echo) => echo.embed(request),
             Kind::OpenAi(openai) => openai.embed(model, request).await,
-            Kind::Anthropic(_) | Kind::Gemini(_) => Err(ProviderError::inexpressible("embeddings")),
+            Kind::Anthropic(_) | Kind::Gemini(_) | Kind::Bedrock(_) => {
+                Err(ProviderError::inexpressible("embeddings"))
+            }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -188,6 +201,9 @@ impl Provider {
             Kind::Gemini(gemini) => {
                 gemini.stream(model, request).await.map(Box::new).map(ModelStream::Gemini)
             }
+            Kind::Bedrock(bedrock) => {
+                bedrock.stream(model, request).await.map(Box::new).map(ModelStream::Bedrock)
+            }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -201,6 +217,7 @@ impl ModelStream {
             Self::OpenAi(stream) => stream.next().await.transpose(),
             Self::Anthropic(stream) => stream.next().await.transpose(),
             Self::Gemini(stream) => stream.next().await.transpose(),
+            Self::Bedrock(stream) => stream.next().await.transpose(),
         }
     }
 }

@@ -31,9 +31,9 @@ pub struct Provider {
     /// Google's Gemini API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gemini: Option<Gemini>,
-    /// Not available yet.
+    /// Amazon Bedrock in one region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bedrock: Option<NotAvailableYet>,
+    pub bedrock: Option<Bedrock>,
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertex: Option<NotAvailableYet>,
@@ -46,7 +46,12 @@ impl Provider {
         let azure = self.azure_openai.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
         let anthropic = self.anthropic.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
         let gemini = self.gemini.iter().flat_map(|it| [&it.api_key, &it.ca_bundle]);
-        openai.chain(azure).chain(anthropic).chain(gemini).flatten()
+        let optional = openai.chain(azure).chain(anthropic).chain(gemini).flatten();
+        let bedrock = self.bedrock.iter().flat_map(|it| {
+            let required = [&it.access_key_id, &it.secret_access_key];
+            required.into_iter().chain(&it.session_token).chain(&it.ca_bundle)
+        });
+        optional.chain(bedrock)
     }
 }
 
@@ -152,6 +157,34 @@ pub struct Gemini {
     /// Key sent as `x-goog-api-key`. Left out: none is sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretKey>,
+    /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+}
+
+/// Settings of Amazon Bedrock. Requests are signed (AWS Signature Version 4).
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bedrock {
+    /// Region, as in `eu-central-1`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub region: String,
+    /// Address of the endpoint. Left out: `https://bedrock-runtime.REGION.amazonaws.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment")
+    )]
+    pub base_url: Option<String>,
+    /// ID of the access key.
+    pub access_key_id: SecretKey,
+    /// Secret of the access key.
+    pub secret_access_key: SecretKey,
+    /// Token of a session, which goes with keys that are valid for a time only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<SecretKey>,
     /// PEM certificates to trust instead of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<SecretKey>,

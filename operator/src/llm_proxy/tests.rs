@@ -99,7 +99,7 @@ async fn pods_that_answer_make_it_ready() {
 async fn a_spec_that_only_its_author_can_mend_changes_nothing_that_runs() {
     let server = settled("minimal").await;
     server.change("/llmproxies/team", |proxy| {
-        proxy["spec"]["providers"] = json!([{"name": "p", "bedrock": {}}]);
+        proxy["spec"]["providers"] = json!([{"name": "p", "vertex": {}}]);
         proxy["spec"]["models"] = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
         proxy["metadata"]["generation"] = json!(2);
     });

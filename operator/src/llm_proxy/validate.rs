@@ -31,7 +31,7 @@ pub use self::{
     acme::{AcmeAccess, AcmeOrder},
     migration::Migration,
     models::Model,
-    providers::{Endpoint, Mounted, Provider, ProviderKind},
+    providers::{Bedrock, Endpoint, Mounted, Provider, ProviderKind},
     supplied::Supplied,
     tls::{KeptPair, ServingPair, Terms, TlsMode},
 };

@@ -36,10 +36,11 @@ pub use self::{
     parse::Parsed,
     render::{RenderError, render, show},
     schema::{
-        Access, Acme, Admin, Anthropic, AzureOpenAi, Challenge, ChallengeType, Config,
+        Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config,
         DEFAULT_GEMINI_BASE_URL, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab, Echo, EchoError, EchoUsage,
         Endpoint, Fleet, Hsts, Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration, Limits, LogLevel,
-        MinVersion, Model, Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook,
+        MinVersion, Model, Provider, ProviderKind, Route, SecretSource, Server, ServerLimits, Tls,
+        TsigAlgorithm, Webhook,
     },
     secret::{HIDDEN, Secret},
     template::TEMPLATE,

@@ -50,6 +50,12 @@ pub const CRL_FILE: &str = "crl.pem";
 pub const ANSWERS_FILE: &str = "answers.json";
 /// The key of a provider, inside its sub-folder of [`PROVIDERS_DIR`].
 pub const API_KEY_FILE: &str = "api-key";
+/// The access key ID of a provider that wants signed requests, inside the same.
+pub const ACCESS_KEY_ID_FILE: &str = "access-key-id";
+/// The secret that belongs to it.
+pub const SECRET_ACCESS_KEY_FILE: &str = "secret-access-key";
+/// The token that goes with keys that are valid for a time only.
+pub const SESSION_TOKEN_FILE: &str = "session-token";
 /// The 32 random bytes of [`RevisionKey`], inside [`FLEET_DIR`].
 pub const REVISION_KEY_FILE: &str = "revision.key";
 

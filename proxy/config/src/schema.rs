@@ -28,8 +28,8 @@ pub use self::{
     limits::{Limits, ServerLimits},
     model::{Model, Route},
     provider::{
-        Anthropic, AzureOpenAi, DEFAULT_GEMINI_BASE_URL, Echo, EchoError, EchoUsage, Endpoint, Provider,
-        ProviderKind,
+        Anthropic, AzureOpenAi, Bedrock, DEFAULT_GEMINI_BASE_URL, Echo, EchoError, EchoUsage, Endpoint,
+        Provider, ProviderKind, SecretSource,
     },
     server::{LogLevel, Server},
     tls::{Hsts, MinVersion, Tls, Webhook},

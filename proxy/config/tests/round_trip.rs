@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
-    Access, Acme, Admin, Anthropic, AzureOpenAi, Challenge, ChallengeType, Config, Dns, DnsHook, DnsUpdate,
-    Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion, Model,
-    Provider, ProviderKind, Route, Server, ServerLimits, Tls, TsigAlgorithm, Webhook, render,
+    Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Dns, DnsHook,
+    DnsUpdate, Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion,
+    Model, Provider, ProviderKind, Route, SecretSource, Server, ServerLimits, Tls, TsigAlgorithm, Webhook,
+    render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -208,6 +209,29 @@ fn azure_openai() -> impl Strategy<Value = ProviderKind> {
         .prop_map(|(endpoint, api_version)| ProviderKind::AzureOpenAi(AzureOpenAi { endpoint, api_version }))
 }
 
+fn secret_source() -> impl Strategy<Value = SecretSource> {
+    prop_oneof![
+        path().prop_map(SecretSource::File),
+        "[A-Za-z_][A-Za-z0-9_]{0,9}".prop_map(SecretSource::Variable),
+    ]
+}
+
+fn bedrock() -> impl Strategy<Value = ProviderKind> {
+    let region = "[a-z]{2}-[a-z]{4}-[0-9]";
+    (region, endpoint(), secret_source(), secret_source(), option::of(secret_source())).prop_map(
+        |(region, endpoint, access_key_id, secret_access_key, session_token)| {
+            let endpoint = Endpoint { api_key_file: None, api_key_env: None, ..endpoint };
+            ProviderKind::Bedrock(Bedrock {
+                region,
+                endpoint,
+                access_key_id,
+                secret_access_key,
+                session_token,
+            })
+        },
+    )
+}
+
 fn anthropic() -> impl Strategy<Value = ProviderKind> {
     (endpoint(), 1..=10_000_000_u32)
         .prop_map(|(endpoint, max_tokens)| ProviderKind::Anthropic(Anthropic { endpoint, max_tokens }))
@@ -222,6 +246,7 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
             azure_openai(),
             anthropic(),
             endpoint().prop_map(ProviderKind::Gemini),
+            bedrock(),
         ],
         1..=3600_u32,
         1..=3600_u32,

@@ -68,7 +68,7 @@ impl Anthropic {
         request: &ModelRequest,
     ) -> Result<Completion, ProviderError> {
         let (body, native) = self.body(model, request, false)?;
-        let response = self.post(PATH, "application/json", body, request).await?;
+        let response = self.post(PATH, client::JSON, body, request).await?;
         let body = client::read_body(response).await?;
         let answer = decode::answer(&body, request.schema.is_some() && !native)?;
         let reply = if native { Reply::Raw(body, answer.said.chars()) } else { Reply::Said(answer.said) };
@@ -81,7 +81,7 @@ impl Anthropic {
         request: &ModelRequest,
     ) -> Result<AnthropicStream, ProviderError> {
         let (body, native) = self.body(model, request, true)?;
-        let response = self.post(PATH, "text/event-stream", body, request).await?;
+        let response = self.post(PATH, client::EVENTS, body, request).await?;
         AnthropicStream::new(response, if native { Form::Raw } else { Form::of(request) })
     }
 
@@ -93,7 +93,7 @@ impl Anthropic {
     ) -> Result<Option<u64>, ProviderError> {
         let Some(body) = request.messages_body() else { return Ok(None) };
         let body = body.for_provider(model);
-        let response = self.post(COUNT_PATH, "application/json", body, request).await?;
+        let response = self.post(COUNT_PATH, client::JSON, body, request).await?;
         decode::token_count(&client::read_body(response).await?).map(Some)
     }
 

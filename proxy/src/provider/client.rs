@@ -19,6 +19,12 @@ use super::{
     sources::{Missing, Sources},
 };
 
+/// What is accepted of a whole answer, and what is sent.
+pub(super) const JSON: &str = "application/json";
+
+/// What is accepted of a stream.
+pub(super) const EVENTS: &str = "text/event-stream";
+
 /// Longest answer that is read as a whole.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -144,6 +150,14 @@ impl Client {
         self.base_url.host_str().unwrap_or_default()
     }
 
+    /// The same with its port, as in the `host` header.
+    pub(super) fn authority(&self) -> String {
+        match self.base_url.port() {
+            None => self.host().to_owned(),
+            Some(port) => format!("{}:{port}", self.host()),
+        }
+    }
+
     /// Sends a JSON body to a path below the base URL; the response has a status of success. The path is in percent-encoding
     /// and may have a query.
     pub(super) async fn post(
@@ -152,28 +166,38 @@ impl Client {
         accept: &'static str,
         body: Bytes,
     ) -> Result<Response, ProviderError> {
-        self.post_with(path, accept, body, None).await
+        self.post_with(path, accept, body, []).await
     }
 
-    /// The same with a header of this request alone.
+    /// The same with headers of this request alone.
     pub(super) async fn post_with(
         &self,
         path: &str,
         accept: &'static str,
         body: Bytes,
-        extra: Option<(HeaderName, HeaderValue)>,
+        extra: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Result<Response, ProviderError> {
-        let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, "application/json");
+        let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, JSON);
         let request = request.header(header::ACCEPT, accept).headers(extra.into_iter().collect());
         send(request.body(body)).await
     }
 
     /// Asks for a path below the base URL, as in [`Self::post`]; the response has a status of success.
     pub(super) async fn get(&self, path: &str) -> Result<Response, ProviderError> {
-        send(self.http.get(self.url(path))).await
+        self.get_with(path, []).await
     }
 
-    fn url(&self, path: &str) -> Url {
+    /// The same with headers of this request alone.
+    pub(super) async fn get_with(
+        &self,
+        path: &str,
+        extra: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+    ) -> Result<Response, ProviderError> {
+        send(self.http.get(self.url(path)).headers(extra.into_iter().collect())).await
+    }
+
+    /// Where a path leads to.
+    pub(super) fn url(&self, path: &str) -> Url {
         let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
         let mut url = self.base_url.clone();
         url.set_path(&format!("{}/{path}", self.base_url.path().trim_end_matches('/')));

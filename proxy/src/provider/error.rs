@@ -138,6 +138,11 @@ impl ProviderError {
         Self { message: message.into(), ..Self::classified(status, None, &WireError::default()) }
     }
 
+    /// A failure that has the meaning of a status; its name is for the debug log.
+    pub(super) fn named(status: StatusCode, name: &str) -> Self {
+        Self::classified(status, None, &WireError { kind: Some(name.into()), ..WireError::default() })
+    }
+
     fn classified(status: StatusCode, retry_after: Option<Duration>, wire: &WireError) -> Self {
         let (kind, message) = match status.as_u16() {
             _ if wire.refuses_key() => {
@@ -146,6 +151,7 @@ impl ProviderError {
             401 | 403 => (ProviderErrorKind::Auth, "the provider does not accept the key of this server"),
             402 => (ProviderErrorKind::Unavailable, "the provider's account has no credit"),
             404 => (ProviderErrorKind::Unavailable, "the provider does not have this model"),
+            424 => (ProviderErrorKind::Unavailable, "the provider failed"),
             408 | 504 => (ProviderErrorKind::Timeout, "the provider did not answer in time"),
             429 => (ProviderErrorKind::RateLimited { retry_after }, "the provider's rate limit is reached"),
             300..=399 => (ProviderErrorKind::BadAnswer, "the provider answered with a redirect"),
@@ -254,6 +260,7 @@ mod tests {
             (401, ProviderErrorKind::Auth),
             (403, ProviderErrorKind::Auth),
             (404, ProviderErrorKind::Unavailable),
+            (424, ProviderErrorKind::Unavailable),
             (408, ProviderErrorKind::Timeout),
             (413, ProviderErrorKind::Rejected),
             (429, ProviderErrorKind::RateLimited { retry_after: None }),

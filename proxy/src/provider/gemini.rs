@@ -47,7 +47,7 @@ impl Gemini {
     ) -> Result<Completion, ProviderError> {
         let body = encode::encode(request)?;
         let path = format!("models/{}:generateContent", segment(model));
-        let response = self.client.post(&path, "application/json", body).await?;
+        let response = self.client.post(&path, client::JSON, body).await?;
         let answer = decode::answer(&client::read_body(response).await?)?;
         Ok(Completion { reply: Reply::Said(answer.said), usage: answer.usage })
     }
@@ -59,6 +59,6 @@ impl Gemini {
     ) -> Result<GeminiStream, ProviderError> {
         let body = encode::encode(request)?;
         let path = format!("models/{}:streamGenerateContent?alt=sse", segment(model));
-        GeminiStream::new(self.client.post(&path, "text/event-stream", body).await?)
+        GeminiStream::new(self.client.post(&path, client::EVENTS, body).await?)
     }
 }

@@ -72,7 +72,7 @@ impl OpenAi {
             Some(body) => body.for_provider(model, false),
             None => encode::encode(model, request, false, self.output_cap)?,
         };
-        let response = self.client.post(&self.surface.path(CHAT, model), "application/json", body).await?;
+        let response = self.client.post(&self.surface.path(CHAT, model), client::JSON, body).await?;
         let body = client::read_body(response).await?;
         let answer = decode::answer(&body)?;
         let reply = match request.chat_body() {
@@ -91,7 +91,7 @@ impl OpenAi {
             Some(body) => body.for_provider(model, true),
             None => encode::encode(model, request, true, self.output_cap)?,
         };
-        let response = self.client.post(&self.surface.path(CHAT, model), "text/event-stream", body).await?;
+        let response = self.client.post(&self.surface.path(CHAT, model), client::EVENTS, body).await?;
         OpenAiStream::new(response, request.chat_body())
     }
 
@@ -101,8 +101,7 @@ impl OpenAi {
         request: &EmbeddingsRequest,
     ) -> Result<Embeddings, ProviderError> {
         let body = request.for_provider(model);
-        let response =
-            self.client.post(&self.surface.path(EMBEDDINGS, model), "application/json", body).await?;
+        let response = self.client.post(&self.surface.path(EMBEDDINGS, model), client::JSON, body).await?;
         let body = client::read_body(response).await?;
         let input_tokens = embeddings::input_tokens(&body);
         Ok(Embeddings { vectors: Vectors::Raw(body), input_tokens })

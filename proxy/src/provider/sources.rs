@@ -4,7 +4,7 @@
 use std::{env, fs, io, path::Path};
 
 use thiserror::Error;
-use vibectl_config::Secret;
+use vibectl_config::{Secret, SecretSource};
 
 /// Reads what a config only names.
 pub struct Sources<'a> {
@@ -24,11 +24,17 @@ pub enum Missing {
         what: &'static str,
     },
     /// The file or variable has nothing in it.
-    #[error("its API key is empty")]
-    EmptyKey,
+    #[error("its {what} is empty")]
+    Empty {
+        /// What should be there.
+        what: &'static str,
+    },
     /// The variable is not set.
-    #[error("its API key variable is not set")]
-    Variable,
+    #[error("its {what} variable is not set")]
+    Variable {
+        /// What it is for.
+        what: &'static str,
+    },
 }
 
 impl Sources<'static> {
@@ -41,18 +47,27 @@ impl Sources<'static> {
 impl Sources<'_> {
     /// The key, where the config names one; white space around it is not part of it.
     pub(super) fn key(&self, config: &vibectl_config::Endpoint) -> Result<Option<Secret>, Missing> {
-        let text = match (&config.api_key_file, &config.api_key_env) {
-            (Some(path), _) => {
-                let content = self.read(path, "API key")?;
-                String::from_utf8(content).map_err(|_| Missing::File { what: "API key" })?
-            }
-            (None, Some(name)) => (self.variable)(name).ok_or(Missing::Variable)?,
+        let source = match (&config.api_key_file, &config.api_key_env) {
+            (Some(path), _) => SecretSource::File(path.clone()),
+            (None, Some(name)) => SecretSource::Variable(name.clone()),
             (None, None) => return Ok(None),
+        };
+        self.secret(&source, "API key").map(Some)
+    }
+
+    /// A secret that has to be there; white space around it is not part of it.
+    pub(super) fn secret(&self, source: &SecretSource, what: &'static str) -> Result<Secret, Missing> {
+        let text = match source {
+            SecretSource::File(path) => {
+                let content = self.read(path, what)?;
+                String::from_utf8(content).map_err(|_| Missing::File { what })?
+            }
+            SecretSource::Variable(name) => (self.variable)(name).ok_or(Missing::Variable { what })?,
         };
         let text = zeroize::Zeroizing::new(text);
         match text.trim() {
-            "" => Err(Missing::EmptyKey),
-            key => Ok(Some(Secret::new(key))),
+            "" => Err(Missing::Empty { what }),
+            secret => Ok(Secret::new(secret)),
         }
     }
 
@@ -80,7 +95,7 @@ mod tests {
     #[test]
     fn the_white_space_around_a_key_is_not_part_of_it() {
         assert_eq!(key_in(b" sk-1\r\n"), Ok(Some(Secret::new("sk-1"))));
-        assert_eq!(key_in(b"\n"), Err(Missing::EmptyKey));
+        assert_eq!(key_in(b"\n"), Err(Missing::Empty { what: "API key" }));
     }
 
     #[test]
@@ -94,7 +109,7 @@ mod tests {
             Sources { file: &|_| Err(io::Error::from(io::ErrorKind::NotFound)), variable: &|_| None };
         let named = Endpoint { api_key_env: Some("KEY".into()), ..Endpoint::new("http://model.test") };
 
-        assert_eq!(sources.key(&named), Err(Missing::Variable));
+        assert_eq!(sources.key(&named), Err(Missing::Variable { what: "API key" }));
         let named = Endpoint { ca_file: Some("ca.crt".into()), ..named };
         assert_eq!(sources.ca(&named), Err(Missing::File { what: "CA" }));
     }

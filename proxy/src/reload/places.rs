@@ -71,8 +71,7 @@ pub fn answers(acme: &Acme) -> PartFiles {
 
 /// Keys and CAs of all providers.
 pub fn providers(providers: &[Provider]) -> PartFiles {
-    let endpoints = providers.iter().filter_map(|provider| provider.kind.endpoint());
-    let paths = endpoints.flat_map(|endpoint| [&endpoint.api_key_file, &endpoint.ca_file]).flatten();
+    let paths = providers.iter().flat_map(|provider| provider.kind.files());
     PartFiles::new(paths.map(|path: &PathBuf| (provider_file(path), path.clone())))
 }
 

@@ -4,6 +4,7 @@
 
 mod anthropic;
 mod azure_openai;
+mod bedrock;
 mod cancelling;
 mod contract;
 mod failover;

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
-    Access, Acme, Admin, Anthropic, AzureOpenAi, Challenge, ChallengeType, Config, Echo, Endpoint, Fleet,
-    Limits, Model, Provider, ProviderKind, Server, ServerLimits, Tls,
+    Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Echo, Endpoint,
+    Fleet, Limits, Model, Provider, ProviderKind, SecretSource, Server, ServerLimits, Tls,
     mount::{
-        ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE, CERTIFICATE_NAMES_FILE, CONFIG_FILE,
-        KEY_FILE, PROVIDERS_DIR, TLS_DIR,
+        ACCESS_KEY_ID_FILE, ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE,
+        CERTIFICATE_NAMES_FILE, CONFIG_FILE, KEY_FILE, PROVIDERS_DIR, SECRET_ACCESS_KEY_FILE,
+        SESSION_TOKEN_FILE, TLS_DIR,
     },
     render,
 };
@@ -119,6 +120,16 @@ fn provider(provider: &validate::Provider) -> Provider {
             ProviderKind::Anthropic(Anthropic { max_tokens, ..default })
         }
         validate::ProviderKind::Gemini(gemini) => ProviderKind::Gemini(endpoint(gemini)),
+        validate::ProviderKind::Bedrock(bedrock) => ProviderKind::Bedrock(Bedrock {
+            region: bedrock.region.clone(),
+            endpoint: endpoint(&bedrock.endpoint),
+            access_key_id: SecretSource::File(file(ACCESS_KEY_ID_FILE)),
+            secret_access_key: SecretSource::File(file(SECRET_ACCESS_KEY_FILE)),
+            session_token: bedrock
+                .session_token
+                .as_ref()
+                .map(|_| SecretSource::File(file(SESSION_TOKEN_FILE))),
+        }),
     };
     Provider::new(&provider.name, kind)
 }

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use http::Uri;
-use vibectl_config::mount::{API_KEY_FILE, CA_FILE};
+use vibectl_config::mount::{
+    ACCESS_KEY_ID_FILE, API_KEY_FILE, CA_FILE, SECRET_ACCESS_KEY_FILE, SESSION_TOKEN_FILE,
+};
 use vibectl_pki::TrustBundle;
 use zeroize::Zeroizing;
 
@@ -50,6 +52,23 @@ pub enum ProviderKind {
     },
     /// Speaks Google's Gemini API.
     Gemini(Box<Endpoint>),
+    /// Amazon Bedrock.
+    Bedrock(Box<Bedrock>),
+}
+
+/// Bedrock in one region.
+#[derive(Clone, Debug)]
+pub struct Bedrock {
+    /// That signatures are made for.
+    pub region: String,
+    /// Where it is; without a key.
+    pub endpoint: Endpoint,
+    /// Names the key that signs.
+    pub access_key_id: Mounted,
+    /// Signs.
+    pub secret_access_key: Mounted,
+    /// Goes with keys that are valid for a time only.
+    pub session_token: Option<Mounted>,
 }
 
 /// Where a provider is, and what it wants to see.
@@ -98,7 +117,17 @@ impl Provider {
             let Endpoint { base_url: _, api_key, ca_bundle } = endpoint;
             [(API_KEY_FILE, api_key), (CA_FILE, ca_bundle)]
         });
-        files.filter_map(|(file, mounted)| Some((file, mounted.as_ref()?)))
+        let files = files.filter_map(|(file, mounted)| Some((file, mounted.as_ref()?)));
+        let bedrock = match &self.kind {
+            ProviderKind::Bedrock(bedrock) => Some(bedrock),
+            _ => None,
+        };
+        files.chain(bedrock.into_iter().flat_map(|bedrock| {
+            let Bedrock { region: _, endpoint: _, access_key_id, secret_access_key, session_token } =
+                bedrock.as_ref();
+            let keys = [(ACCESS_KEY_ID_FILE, access_key_id), (SECRET_ACCESS_KEY_FILE, secret_access_key)];
+            keys.into_iter().chain(session_token.as_ref().map(|token| (SESSION_TOKEN_FILE, token)))
+        }))
     }
 
     /// Where it is; `None` for one that needs no network.
@@ -109,6 +138,7 @@ impl Provider {
             | ProviderKind::Gemini(endpoint)
             | ProviderKind::AzureOpenAi { endpoint, .. }
             | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
+            ProviderKind::Bedrock(bedrock) => Some(&bedrock.endpoint),
         }
     }
 }
@@ -145,16 +175,15 @@ fn kind(
 ) -> Option<ProviderKind> {
     let provider::Provider { name: _, echo, openai, azure_openai, anthropic, gemini, bedrock, vertex } =
         provider;
-    let later = [
-        (
-            "bedrock",
-            bedrock.is_some(),
-            "use openai with baseUrl https://bedrock-runtime.REGION.amazonaws.com/openai/v1",
-        ),
-        ("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud"),
+    let later = [("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud")];
+    let here = [
+        echo.is_some(),
+        openai.is_some(),
+        azure_openai.is_some(),
+        anthropic.is_some(),
+        gemini.is_some(),
+        bedrock.is_some(),
     ];
-    let here =
-        [echo.is_some(), openai.is_some(), azure_openai.is_some(), anthropic.is_some(), gemini.is_some()];
     let blocks = here.into_iter().chain(later.map(|(_, chosen, _)| chosen));
     if blocks.filter(|chosen| *chosen).count() != 1 {
         mistakes.invalid(
@@ -169,10 +198,11 @@ fn kind(
     if let Some(azure) = azure_openai {
         check_azure(&format!("{path}.azureOpenai"), azure, mistakes);
     }
-    let mut endpoint = |block: &str, base_url, api_key, ca_bundle| {
-        let named = Named { base_url, api_key, ca_bundle };
-        Box::new(named.endpoint(&format!("{path}.{block}"), referenced, mistakes))
-    };
+    let mut endpoint =
+        |block: &str, base_url: &str, api_key: Option<&SecretKey>, ca_bundle: Option<&SecretKey>| {
+            let named = Named { base_url, api_key, ca_bundle };
+            Box::new(named.endpoint(&format!("{path}.{block}"), referenced, mistakes))
+        };
     if let Some(provider::Echo { delay_milliseconds, reply }) = echo {
         let delay_ms = delay_milliseconds.and_then(|delay| u32::try_from(delay).ok()).unwrap_or(0);
         return Some(ProviderKind::Echo { delay_ms, reply: reply.clone() });
@@ -200,7 +230,36 @@ fn kind(
             ca_bundle.as_ref(),
         )));
     }
-    None
+    bedrock.as_ref().map(|bedrock| {
+        let base_url = bedrock.base_url.clone();
+        let base_url = base_url.unwrap_or_else(|| vibectl_config::Bedrock::default_base_url(&bedrock.region));
+        let endpoint = endpoint("bedrock", &base_url, None, bedrock.ca_bundle.as_ref());
+        ProviderKind::Bedrock(Box::new(self::bedrock(
+            &format!("{path}.bedrock"),
+            bedrock,
+            *endpoint,
+            referenced,
+        )))
+    })
+}
+
+fn bedrock(path: &str, named: &provider::Bedrock, endpoint: Endpoint, referenced: &Referenced) -> Bedrock {
+    let provider::Bedrock {
+        region,
+        base_url: _,
+        access_key_id,
+        secret_access_key,
+        session_token,
+        ca_bundle: _,
+    } = named;
+    let key = |field: &str, key: &SecretKey| mounted(&format!("{path}.{field}"), key, referenced);
+    Bedrock {
+        region: region.clone(),
+        endpoint,
+        access_key_id: key("accessKeyId", access_key_id),
+        secret_access_key: key("secretAccessKey", secret_access_key),
+        session_token: session_token.as_ref().map(|token| key("sessionToken", token)),
+    }
 }
 
 /// What the blocks with an address have in common.

@@ -152,10 +152,7 @@ fn what_is_not_available_yet_says_what_to_use_instead() {
     let model = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
     let provider =
         |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
-    let cases = [
-        (provider("bedrock"), "spec.providers[0].bedrock: not available yet: use openai"),
-        (provider("vertex"), "spec.providers[0].vertex: not available yet: use openai"),
-    ];
+    let cases = [(provider("vertex"), "spec.providers[0].vertex: not available yet: use openai")];
     for (spec, expected) in cases {
         let refusal = refusal(spec);
 

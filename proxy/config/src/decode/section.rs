@@ -54,6 +54,11 @@ impl<'a> Section<'a> {
         Some(self.cursor.child(path, entry.at, &entry.node))
     }
 
+    /// Whether there is a value at a key, right or wrong.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entry(key, join(&self.cursor.key, key)).is_some_and(|cursor| !cursor.is_nothing())
+    }
+
     /// What `read` makes of the value at a key; nothing when there is none, when it is null or when it is wrong.
     pub(crate) fn read<T>(
         &mut self,

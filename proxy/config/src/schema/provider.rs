@@ -1,12 +1,16 @@
 //! `providers`: where calls go to.
 
 mod azure_openai;
+mod bedrock;
 
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-pub use self::azure_openai::AzureOpenAi;
+pub use self::{
+    azure_openai::AzureOpenAi,
+    bedrock::{Bedrock, SecretSource},
+};
 use super::EMBEDDED_ECHO;
 use crate::decode::{Cursor, Section};
 
@@ -61,7 +65,6 @@ impl Provider {
         section.finish_with(&[
             ("api_key", NO_KEYS_HERE),
             ("base_url", "it belongs into the block of the provider's kind"),
-            ("bedrock", NOT_YET),
             ("vertex", NOT_YET),
         ]);
         provider
@@ -85,6 +88,7 @@ impl Serialize for Provider {
             ProviderKind::AzureOpenAi(azure) => map.serialize_entry("azure_openai", azure)?,
             ProviderKind::Anthropic(anthropic) => map.serialize_entry("anthropic", anthropic)?,
             ProviderKind::Gemini(gemini) => map.serialize_entry("gemini", gemini)?,
+            ProviderKind::Bedrock(bedrock) => map.serialize_entry("bedrock", bedrock)?,
         }
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
             map.serialize_entry("connect_timeout_seconds", connect_timeout_seconds)?;
@@ -97,7 +101,7 @@ impl Serialize for Provider {
 }
 
 /// The blocks that say what a provider speaks.
-const KINDS: [&str; 5] = ["echo", "openai", "azure_openai", "anthropic", "gemini"];
+const KINDS: [&str; 6] = ["echo", "openai", "azure_openai", "anthropic", "gemini", "bedrock"];
 
 /// What a provider speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub enum ProviderKind {
     Anthropic(Anthropic),
     /// Google's Gemini API.
     Gemini(Endpoint),
+    /// Amazon Bedrock.
+    Bedrock(Bedrock),
 }
 
 impl ProviderKind {
@@ -127,6 +133,7 @@ impl ProviderKind {
                 "openai" => Self::OpenAi(Endpoint::decode(&block, None)),
                 "azure_openai" => Self::AzureOpenAi(AzureOpenAi::decode(&block)),
                 "anthropic" => Self::Anthropic(Anthropic::decode(&block)),
+                "bedrock" => Self::Bedrock(Bedrock::decode(&block)),
                 "gemini" => Self::Gemini(Endpoint::decode(&block, Some(DEFAULT_GEMINI_BASE_URL))),
                 _ => Self::Echo(Echo::decode(&block)),
             };
@@ -146,7 +153,23 @@ impl ProviderKind {
             Self::OpenAi(endpoint) | Self::Gemini(endpoint) => Some(endpoint),
             Self::AzureOpenAi(azure) => Some(&azure.endpoint),
             Self::Anthropic(anthropic) => Some(&anthropic.endpoint),
+            Self::Bedrock(bedrock) => Some(&bedrock.endpoint),
         }
+    }
+
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let of_kind = match self {
+            Self::Bedrock(Bedrock { access_key_id, secret_access_key, session_token, .. }) => {
+                [Some(access_key_id), Some(secret_access_key), session_token.as_ref()]
+            }
+            Self::Echo(_) | Self::OpenAi(_) | Self::AzureOpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => {
+                [None; 3]
+            }
+        };
+        let of_endpoint = self.endpoint().map(|endpoint| [&endpoint.api_key_file, &endpoint.ca_file]);
+        let of_kind = of_kind.into_iter().flatten().filter_map(SecretSource::file);
+        of_endpoint.into_iter().flatten().flatten().chain(of_kind)
     }
 }
 

@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    super::{Finish, ModelEvent, Piece, ProviderError, Said, ToolCall, Usage, error::WireError},
-    encode::ANSWER_TOOL,
+use super::super::{
+    Finish, ModelEvent, Piece, ProviderError, Said, ToolCall, Usage, answer_tool, error::WireError,
 };
 
 /// A whole response.
@@ -111,7 +110,7 @@ pub(super) fn answer(body: &[u8], structured: bool) -> Result<Answer, ProviderEr
     for block in content {
         match block {
             Block::Text { text } if !structured => said.text.push_str(&text),
-            Block::ToolUse { name, input, .. } if structured && name == ANSWER_TOOL => {
+            Block::ToolUse { name, input, .. } if structured && name == answer_tool::NAME => {
                 said.text = input.to_string();
             }
             Block::ToolUse { id, name, input } => {

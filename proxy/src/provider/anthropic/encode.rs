@@ -6,11 +6,8 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::super::{
     Image, Message, ModelRequest, Parameters, Part, ProviderError, Role, Tool, ToolCall, ToolChoice,
-    ToolResult, turns,
+    ToolResult, answer_tool, turns,
 };
-
-/// Name of the tool whose arguments are a structured answer.
-pub(super) const ANSWER_TOOL: &str = "answer";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -170,9 +167,14 @@ fn tools<'a>(request: &'a ModelRequest, no_schema: &'a Value) -> Result<Tools<'a
         if !request.tools.is_empty() {
             return Err(ProviderError::inexpressible("response_format together with tools"));
         }
-        let description = Some("Give your whole answer as the arguments of this tool.");
-        let answer = WireTool { name: ANSWER_TOOL, description, input_schema: schema.source(), strict: None };
-        let choice = WireChoice { kind: "tool", name: Some(ANSWER_TOOL), disable_parallel_tool_use: true };
+        let answer = WireTool {
+            name: answer_tool::NAME,
+            description: Some(answer_tool::DESCRIPTION),
+            input_schema: schema.source(),
+            strict: None,
+        };
+        let choice =
+            WireChoice { kind: "tool", name: Some(answer_tool::NAME), disable_parallel_tool_use: true };
         return Ok((vec![answer], Some(choice)));
     }
     let tool = |tool: &'a Tool| WireTool {
