@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "KubeSchema derives an unexported copy of each struct")]
 
 pub mod access;
+pub mod calls;
 pub mod conditions;
 pub mod duration;
 pub mod limits;

@@ -1,6 +1,7 @@
 //! The admin port: what the kubelet and Prometheus ask, without credentials, and nothing secret.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -36,5 +37,16 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> ([(http::HeaderName, &'st
             shared.metrics.client_crl_expiry.with([]).set(next_update.as_second());
         }
     }
+    ejected(&shared);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
+}
+
+/// Those of the config in force alone.
+fn ejected(shared: &Shared) {
+    let (active, now) = (shared.active.load(), Instant::now());
+    let endpoints = active.router.endpoints();
+    let state = endpoints.map(|(provider, model, endpoint)| {
+        ([provider, model], i64::from(endpoint.ejected_for(now).is_some()))
+    });
+    shared.metrics.providers.ejected.replace(state);
 }

@@ -5,8 +5,12 @@
 //! while nothing of its answer has been handed on.
 
 mod attempt;
+mod backoff;
 mod count;
+mod deadline;
 mod embed;
+mod failover;
+mod repair;
 mod settlement;
 mod standing;
 mod stream;
@@ -18,15 +22,16 @@ use std::{
 
 use vibectl_token::table::Scope;
 
-use self::{attempt::first_good, settlement::Settlement, standing::Standing};
 pub use self::{
     count::{TokenCount, count_tokens},
     embed::{Embedded, embed},
     stream::{CallStream, Event},
 };
+use self::{deadline::Deadline, failover::first_good, settlement::Settlement, standing::Standing};
 use crate::{
     auth::principal::Principal,
     caller::Caller,
+    cost::Cost,
     error::CallError,
     limits::Demand,
     provider::{Finish, ModelRequest, Reply},
@@ -75,13 +80,15 @@ pub struct Summary {
     pub model: Arc<str>,
     /// Tokens.
     pub usage: Usage,
+    /// What the provider asks for that, where its price is known.
+    pub cost: Option<Cost>,
     /// Why the answer ended.
     pub finish: Finish,
     /// Tokens of the prompt that the provider had seen before.
     pub cached_tokens: u64,
     /// Time from the request to the last of the answer.
     pub duration: Duration,
-    /// Providers that failed before one answered.
+    /// Attempts that failed before one was answered.
     pub retries: u32,
 }
 
@@ -92,23 +99,16 @@ pub async fn execute(
     request: CallRequest,
 ) -> Result<Answer, CallError> {
     let mut begun = begin(shared, caller, request.model.as_deref(), request.deadline, request.demand(false))?;
-    let CallRequest { prompt, .. } = request;
+    let CallRequest { mut prompt, .. } = request;
     let ask = |target: Arc<Target>| {
         let prompt = &prompt;
         async move { target.provider.complete(&target.model, prompt).await }
     };
-    let (_, completion) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
-    let settlement = &mut begun.settlement;
-    settlement.answered();
-    settlement.reported(completion.usage);
-    match &completion.reply {
-        Reply::Raw(_, chars) => settlement.said(*chars),
-        Reply::Said(said) => {
-            settlement.said(said.chars());
-            settlement.finished(said.finish);
-            check_length(said.text.len())?;
-            prompt.schema.as_ref().map_or(Ok(()), |schema| schema.check(&said.text))?;
-        }
+    let answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
+    let (target, mut completion) = (answered.target, answered.answer);
+    begun.settlement.answered_with(&completion)?;
+    if let Some(problem) = repair::problem(&prompt, &completion) {
+        completion = repair::repaired(&mut begun, &target, &mut prompt, completion, problem).await?;
     }
     Ok(Answer { reply: completion.reply, summary: begun.settlement.complete(begun.route.model) })
 }
@@ -129,19 +129,19 @@ pub async fn stream(
         let prompt = &prompt;
         async move { stream::open(&target, prompt).await }
     };
-    let (target, opened) = tokio::select! {
+    let answered = tokio::select! {
         biased;
-        opened = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask) => opened?,
+        answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask) => answered?,
         () = standing.lost() => return Err(CallError::Revoked),
     };
-    Ok(CallStream::new(opened, target, prompt.schema, begun, standing))
+    Ok(CallStream::new(answered, prompt.schema, begun, standing))
 }
 
 /// A call that was let through.
 struct Begun {
     route: Route,
     settlement: Settlement,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 fn begin(
@@ -163,7 +163,7 @@ fn begin(
     let permitted = shared.limits_of(caller).request_timeout().unwrap_or(MAX_CALL).min(MAX_CALL);
     let own = started + permitted;
     let deadline = deadline.map_or(own, |callers| callers.min(own));
-    Ok(Begun { route, settlement, deadline })
+    Ok(Begun { route, settlement, deadline: Deadline::of_call(deadline) })
 }
 
 fn check_length(bytes: usize) -> Result<(), CallError> {

@@ -47,6 +47,9 @@ pub enum CallError {
         /// What went wrong.
         error: ProviderError,
     },
+    /// Every provider of the model has as many calls as it may have.
+    #[error("every provider of this model has as many calls as it may have at once; try again")]
+    Full,
     /// The answer is not what the schema asks for.
     #[error("the model's answer does not satisfy the schema: {0}")]
     Unsatisfied(#[from] Unsatisfied),
@@ -86,6 +89,9 @@ pub enum Grpc {
     Message(&'static str),
 }
 
+/// A guess: nobody knows when a call ends.
+const FULL_FOR: Duration = Duration::from_secs(1);
+
 const EXECUTION_FAILED: Grpc = Grpc::Message("EXECUTION_FAILED");
 const EXHAUSTED: Grpc = Grpc::Status(Code::ResourceExhausted);
 const INVALID: &str = "invalid_request_error";
@@ -121,6 +127,7 @@ impl CallError {
                 let (http, kind, code) = of_provider(error);
                 (EXECUTION_FAILED, http, kind, code)
             }
+            Self::Full => (EXHAUSTED, 503, SERVER, Some("providers_full")),
             Self::Unsatisfied(_) => (EXECUTION_FAILED, 502, SERVER, Some("schema_not_satisfied")),
             Self::AnswerTooLong { .. } => (EXECUTION_FAILED, 502, SERVER, Some("answer_too_long")),
             Self::BadArguments(_) => (EXECUTION_FAILED, 502, SERVER, Some("bad_tool_arguments")),
@@ -149,6 +156,7 @@ impl CallError {
                 error: ProviderError { kind: ProviderErrorKind::RateLimited { retry_after }, .. },
                 ..
             } => *retry_after,
+            Self::Full => Some(FULL_FOR),
             _ => None,
         }
     }

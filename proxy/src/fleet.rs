@@ -21,6 +21,7 @@ use vibectl_proto::fleet::v1::{
 use crate::listener::tls::Security;
 use crate::provider::Provider;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
+use crate::router::upstream::Upstream;
 use crate::settings::Mistakes;
 use crate::state::Shared;
 use crate::tls::clients::ClientTrust;
@@ -188,12 +189,13 @@ fn report(shared: &Shared) -> ReportResponse {
 
 fn providers(shared: &Shared) -> Vec<ProviderState> {
     let active = shared.active.load();
-    let state = |provider: &Arc<Provider>| ProviderState {
+    let state = |(provider, upstream): (&Provider, &Upstream)| ProviderState {
         name: provider.name().to_owned(),
         available: provider.off_reason().is_none(),
         reason: provider.off_reason().unwrap_or_default().to_owned(),
+        key_refused: upstream.refuses_key(),
     };
-    active.router.providers().iter().map(state).collect()
+    active.router.upstreams().map(state).collect()
 }
 
 fn certificate(facts: &CertificateFacts) -> Certificate {

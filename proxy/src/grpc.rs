@@ -19,7 +19,7 @@ use vibectl_token::table::Scope;
 
 use crate::{
     auth::principal::Principal,
-    call,
+    call::{self, Event},
     error::CallError,
     service::{access_log::Entry, deadline::Deadline, request_id::RequestId},
     state::Shared,
@@ -56,7 +56,10 @@ impl VibectlLlmProxy for Proxy {
             Err(error) => Err(error),
         };
         match &answered {
-            Ok(answer) => context.entry.model(&answer.summary.model),
+            Ok(answer) => {
+                context.entry.model(&answer.summary.model);
+                context.entry.cost(answer.summary.cost);
+            }
             Err(error) => context.entry.outcome(error.label()),
         }
         wire::response(request_id, answered).map(Response::new)
@@ -87,8 +90,10 @@ impl VibectlLlmProxy for Proxy {
         };
         entry.model(answer.model());
         let chunks = answer.into_stream().flat_map(move |event| {
-            if let Err(error) = &event {
-                entry.outcome(error.label());
+            match &event {
+                Ok(Event::Done(summary)) => entry.cost(summary.cost),
+                Ok(_) => {}
+                Err(error) => entry.outcome(error.label()),
             }
             stream::iter(wire::chunks(&request_id, event))
         });

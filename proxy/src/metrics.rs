@@ -6,11 +6,13 @@
 //! label `sub` is not there for that reason.
 
 pub mod family;
+mod providers;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::metrics::family::{Family, Gauge, Histogram};
+pub use crate::metrics::providers::Providers;
 
 /// Seconds; from a cached answer to a long stream.
 const DURATION_BUCKETS: &[f64] =
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub webhook_deliveries: Family<1>,
     /// Calls that went to a provider, by provider and outcome.
     pub provider_calls: Family<2>,
+    /// How providers are doing and what they cost.
+    pub providers: Providers,
     /// Tokens of settled calls, by direction.
     pub tokens: Family<1>,
     /// What became of certificates of an ACME server.
@@ -135,6 +139,7 @@ impl Default for Metrics {
                 "Calls sent to a provider.",
                 ["provider", "outcome"],
             ),
+            providers: Providers::default(),
             tokens: Family::counter("vibectl_tokens_total", "Tokens of settled calls.", ["direction"]),
             acme_events: Family::counter(
                 "vibectl_acme_events_total",
@@ -170,6 +175,7 @@ impl Metrics {
             certificate_events,
             webhook_deliveries,
             provider_calls,
+            providers,
             tokens,
             acme_events,
             panics,
@@ -181,7 +187,7 @@ impl Metrics {
             text,
             "{requests}{rate_limited}{in_flight}{open_streams}{request_duration}{connections}{connections_refused}\
              {auth}{to_replace}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}\
-             {certificate_events}{webhook_deliveries}{provider_calls}{tokens}{acme_events}{panics}{build_info}"
+             {certificate_events}{webhook_deliveries}{provider_calls}{providers}{tokens}{acme_events}{panics}{build_info}"
         );
         text
     }

@@ -81,7 +81,7 @@ impl Reloader {
         let level = level(&config);
         let parts = Parts::new(key(&config)?);
         parts.in_force(Part::Config, &files);
-        let shared = Arc::new(Shared::new(active(&config, &Files::new()), parts));
+        let shared = Arc::new(Shared::new(active(None, &config, &Files::new()), parts));
         if config.acme.answers_file.is_some() {
             let place = alpn::without_certificate().map_err(|error| Mistakes(vec![error.to_string()]))?;
             // Nobody else sets it.
@@ -139,7 +139,7 @@ impl Reloader {
             Part::ClientCa => Outcome::whole(self.apply_client_ca(&files), files),
             Part::Acme => Outcome::whole(self.apply_answers(&files), files),
             Part::Providers => {
-                self.swap(active(&self.shared.config(), &files));
+                self.swap(active(Some(&self.shared), &self.shared.config(), &files));
                 Outcome::whole(Ok(()), files)
             }
         }
@@ -164,7 +164,7 @@ impl Reloader {
         let mut providers = Watched::new(Part::Providers, places::providers(&config.providers));
         let (seen, provider_files) = providers.files.read().map_err(|error| error.to_string())?;
         providers.seen = Some(seen);
-        self.swap(active(&config, &provider_files));
+        self.swap(active(Some(&self.shared), &config, &provider_files));
         self.shared.parts.in_force(Part::Providers, &provider_files);
         self.level.set(config.server.log_level);
         self.watched.retain(|watched| watched.part != Part::Providers);
@@ -309,13 +309,17 @@ pub fn client_trust(tls: &Tls, now: Timestamp) -> Result<Option<ClientTrust>, St
     trust.map(Some).map_err(|error| error.to_string())
 }
 
-/// What follows from this config and these files of providers.
-fn active(config: &Arc<Config>, provider_files: &Files) -> Active {
+/// What follows from this config and these files of providers; `before` has what is in force now, if anything is.
+fn active(before: Option<&Shared>, config: &Arc<Config>, provider_files: &Files) -> Active {
     let file = |path: &Path| {
         let content = provider_files.get(&places::provider_file(path)).cloned();
         content.ok_or_else(|| io::ErrorKind::NotFound.into())
     };
-    Active::new(Arc::clone(config), &Sources { file: &file, ..Sources::of_process() })
+    let sources = Sources { file: &file, ..Sources::of_process() };
+    match before {
+        Some(shared) => shared.active.load().following(Arc::clone(config), &sources),
+        None => Active::new(Arc::clone(config), &sources),
+    }
 }
 
 /// The files of a part and their last known state.

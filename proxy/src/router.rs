@@ -3,19 +3,24 @@
 //!
 //! A model that the caller may not use is answered as one that does not exist.
 
+pub mod budget;
+pub mod endpoint;
+pub mod health;
 mod order;
+pub mod upstream;
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use thiserror::Error;
-use vibectl_config::Config;
+use vibectl_config::{Config, Price};
 
+use self::{endpoint::Endpoint, upstream::Upstream};
 use crate::{
     caller::Caller,
     provider::{Provider, address::AddressRule, sources::Sources},
@@ -29,8 +34,14 @@ pub struct Router {
     names: HashMap<String, usize>,
     default: Option<usize>,
     providers: Vec<Arc<Provider>>,
+    /// One for each provider, in the same order.
+    upstreams: Vec<Arc<Upstream>>,
+    /// By provider and what it calls the model.
+    endpoints: Endpoints,
     draws: AtomicU64,
 }
+
+type Endpoints = BTreeMap<(String, String), Arc<Endpoint>>;
 
 /// A model as callers see it.
 #[derive(Debug)]
@@ -41,6 +52,7 @@ pub struct Model {
     pub aliases: Vec<String>,
     /// The context length that callers are told.
     pub max_context_length: Option<u32>,
+    repairs: bool,
     targets: Vec<Arc<Target>>,
 }
 
@@ -51,6 +63,12 @@ pub struct Target {
     pub provider: Arc<Provider>,
     /// What the provider calls the model.
     pub model: String,
+    /// What the provider asks for it, where that is known.
+    pub price: Option<Price>,
+    /// What holds for all calls to the provider together.
+    pub upstream: Arc<Upstream>,
+    /// How provider and model have been doing.
+    pub endpoint: Arc<Endpoint>,
     priority: u32,
     weight: u32,
 }
@@ -60,6 +78,8 @@ pub struct Target {
 pub struct Route {
     /// The model's own name, whatever alias was asked for.
     pub model: Arc<str>,
+    /// Whether an answer that is not valid for its schema gets a second chance.
+    pub repairs: bool,
     /// The places to try, one after the other.
     pub targets: Vec<Arc<Target>>,
 }
@@ -85,11 +105,30 @@ impl Router {
     /// The router of a config. Under an access table the authors of providers are users of the cluster, so the addresses
     /// of their providers are guarded.
     pub fn new(config: &Config, sources: &Sources<'_>) -> Self {
+        Self::build(config, sources, |_| Arc::default())
+    }
+
+    /// The router of a config that takes the place of another one. Calls that are under way still count as calls of their
+    /// provider. What was held against an endpoint is forgotten: the change may be what mends it.
+    pub fn following(&self, config: &Config, sources: &Sources<'_>) -> Self {
+        let running = |name: &str| {
+            let known = self.upstreams().find(|(provider, _)| provider.name() == name);
+            known.map(|(_, upstream)| upstream.count()).unwrap_or_default()
+        };
+        Self::build(config, sources, running)
+    }
+
+    fn build(config: &Config, sources: &Sources<'_>, running: impl Fn(&str) -> Arc<AtomicU32>) -> Self {
         let rule = if config.access.is_some() { AddressRule::Guarded } else { AddressRule::Any };
         let provider = |provider| Arc::new(Provider::new(provider, rule, sources));
         let providers: Vec<Arc<Provider>> = config.providers.iter().map(provider).collect();
+        let upstream =
+            |config: &vibectl_config::Provider| Arc::new(Upstream::new(config, running(&config.name)));
+        let upstreams: Vec<Arc<Upstream>> = config.providers.iter().map(upstream).collect();
+        let mut endpoints = Endpoints::new();
+        let mut places = Places { providers: &providers, upstreams: &upstreams, endpoints: &mut endpoints };
         let mut models: Vec<Model> =
-            config.models.iter().map(|model| Model::new(model, &providers)).collect();
+            config.models.iter().map(|model| Model::new(model, &mut places)).collect();
         let mut names = HashMap::new();
         for (index, model) in config.models.iter().enumerate() {
             names.extend(model.aliases.iter().chain([&model.name]).map(|name| (name.clone(), index)));
@@ -104,7 +143,7 @@ impl Router {
             model.aliases.sort();
         }
         let default = config.server.default_model.as_ref().and_then(|name| names.get(name)).copied();
-        Self { models, names, default, providers, draws: AtomicU64::new(0) }
+        Self { models, names, default, providers, upstreams, endpoints, draws: AtomicU64::new(0) }
     }
 
     /// Where a call goes that asks for a model by name or alias; an empty name asks for the default. `draw` decides
@@ -121,7 +160,8 @@ impl Router {
         if targets.is_empty() {
             return Err(NoRoute::NoTarget);
         }
-        Ok(Route { model: Arc::clone(&model.name), targets: targets.into_iter().cloned().collect() })
+        let repairs = model.repairs;
+        Ok(Route { model: Arc::clone(&model.name), repairs, targets: targets.into_iter().cloned().collect() })
     }
 
     /// The next lot for [`Self::route`].
@@ -152,22 +192,55 @@ impl Router {
     pub fn providers(&self) -> &[Arc<Provider>] {
         &self.providers
     }
+
+    /// The same with what holds for all calls to each.
+    pub fn upstreams(&self) -> impl Iterator<Item = (&Provider, &Upstream)> {
+        self.providers
+            .iter()
+            .map(|provider| &**provider)
+            .zip(self.upstreams.iter().map(|upstream| &**upstream))
+    }
+
+    /// Every provider and model that a route leads to, in order.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&str, &str, &Endpoint)> {
+        self.endpoints.iter().map(|((provider, model), endpoint)| (&**provider, &**model, &**endpoint))
+    }
+}
+
+/// Where targets can be.
+struct Places<'a> {
+    providers: &'a [Arc<Provider>],
+    upstreams: &'a [Arc<Upstream>],
+    endpoints: &'a mut Endpoints,
+}
+
+impl Places<'_> {
+    fn target(&mut self, route: &vibectl_config::Route) -> Option<Arc<Target>> {
+        let vibectl_config::Route { provider, model, priority, weight, price } = route;
+        let mut known = self.providers.iter().zip(self.upstreams);
+        let (provider, upstream) = known.find(|(known, _)| known.name() == provider)?;
+        let key = (provider.name().to_owned(), model.clone());
+        Some(Arc::new(Target {
+            provider: Arc::clone(provider),
+            model: model.clone(),
+            price: *price,
+            upstream: Arc::clone(upstream),
+            endpoint: Arc::clone(self.endpoints.entry(key).or_default()),
+            priority: *priority,
+            weight: *weight,
+        }))
+    }
 }
 
 impl Model {
-    fn new(config: &vibectl_config::Model, providers: &[Arc<Provider>]) -> Self {
-        let vibectl_config::Model { name, aliases, routes, max_context_length } = config;
-        let target = |route: &vibectl_config::Route| {
-            let vibectl_config::Route { provider, model, priority, weight } = route;
-            let provider = providers.iter().find(|known| known.name() == provider)?;
-            let provider = Arc::clone(provider);
-            Some(Arc::new(Target { provider, model: model.clone(), priority: *priority, weight: *weight }))
-        };
+    fn new(config: &vibectl_config::Model, places: &mut Places<'_>) -> Self {
+        let vibectl_config::Model { name, aliases, routes, max_context_length, structured_repair } = config;
         Self {
             name: Arc::from(name.as_str()),
             aliases: aliases.clone(),
             max_context_length: *max_context_length,
-            targets: routes.iter().filter_map(target).collect(),
+            repairs: *structured_repair,
+            targets: routes.iter().filter_map(|route| places.target(route)).collect(),
         }
     }
 
@@ -190,6 +263,7 @@ mod tests {
             aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
             routes,
             max_context_length: None,
+            structured_repair: true,
         }
     }
 
@@ -249,6 +323,29 @@ mod tests {
             router().route(&Caller::anonymous(), Some(&"x".repeat(10_000)), 0).expect_err("unknown");
 
         assert!(refused.to_string().len() < 200);
+    }
+
+    #[test]
+    fn routes_to_one_place_share_its_health_and_a_new_config_forgets_it() {
+        let config = Config {
+            models: ["one", "other"]
+                .map(|name| model(name, &[], vec![ConfigRoute::new("echo", "echo")]))
+                .into(),
+            ..Config::default()
+        };
+        let router = Router::new(&config, &Sources::of_process());
+        let target = |router: &Router, name| {
+            router.route(&Caller::anonymous(), Some(name), 0).expect("known").targets.remove(0)
+        };
+        let (one, other) = (target(&router, "one"), target(&router, "other"));
+        let running = one.upstream.place();
+
+        let after = router.following(&config, &Sources::of_process());
+
+        assert!(Arc::ptr_eq(&one.endpoint, &other.endpoint) && Arc::ptr_eq(&one.upstream, &other.upstream));
+        assert!(!Arc::ptr_eq(&one.endpoint, &target(&after, "one").endpoint));
+        assert_eq!(target(&after, "one").upstream.running(), 1, "but not who still calls");
+        drop(running);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::acme::pending::Mounted;
 use crate::auth::Auth;
 use crate::caller::Caller;
 use crate::certificate_events::{Event, Events};
+use crate::cost::Cost;
 use crate::limits::effective::Effective;
 use crate::limits::{Demand, Limiter, Permit, Refused};
 use crate::metrics::Metrics;
@@ -43,6 +44,12 @@ impl Active {
     /// What follows from a config and from the files and variables that it names.
     pub fn new(config: Arc<Config>, sources: &Sources<'_>) -> Self {
         let router = Router::new(&config, sources);
+        Self { config, router }
+    }
+
+    /// The same for what takes the place of this.
+    pub fn following(&self, config: Arc<Config>, sources: &Sources<'_>) -> Self {
+        let router = self.router.following(&config, sources);
         Self { config, router }
     }
 }
@@ -184,6 +191,14 @@ impl Shared {
         let clamp = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         self.metrics.tokens.with(["input"]).add(clamp(usage.input_tokens));
         self.metrics.tokens.with(["output"]).add(clamp(usage.output_tokens));
+    }
+}
+
+impl Shared {
+    /// Books what a call cost, where that is known.
+    pub fn charge(&self, caller: &Caller, provider: &str, cost: Cost) {
+        self.usage.charged(&caller.uid, cost);
+        self.metrics.providers.cost.with([provider]).grow(i64::try_from(cost.picos()).unwrap_or(i64::MAX));
     }
 }
 

@@ -58,6 +58,16 @@ pub enum Unsatisfied {
     TooCostly,
 }
 
+impl Unsatisfied {
+    /// Whether another answer may do better; a check that was given up says nothing that a model could mend.
+    pub fn can_be_mended(&self) -> bool {
+        match self {
+            Self::NotJson | Self::Broken { .. } => true,
+            Self::TooCostly => false,
+        }
+    }
+}
+
 impl Schema {
     /// Reads a schema from its JSON text.
     pub fn parse(text: &str) -> Result<Self, InvalidSchema> {

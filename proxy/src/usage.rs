@@ -2,8 +2,10 @@
 //! between two reports of one instance; a restart is a new instance.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::cost::Cost;
 
 /// Tokens of one finished call, as the provider reported or as we estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct TokenTotals {
     pub input_tokens: u64,
     /// Tokens of the answers.
     pub output_tokens: u64,
+    /// Of those of its calls whose price is known; `None` when there was none.
+    pub cost: Option<Cost>,
     /// Unix time in seconds of the last admitted call; 0 when there was none.
     pub last_used: i64,
     /// The newest credential that came late.
@@ -59,6 +63,9 @@ struct Counters {
     limited: AtomicU64,
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
+    /// Whether there was a call with a price, and millionths of millionths of a dollar.
+    has_cost: AtomicBool,
+    cost: AtomicU64,
     last_used: AtomicI64,
     /// Touched by calls that come late, and by reports.
     late: Mutex<Option<Late>>,
@@ -82,6 +89,15 @@ impl UsageBook {
         let counters = self.counters(uid);
         counters.input_tokens.fetch_add(usage.input_tokens, Relaxed);
         counters.output_tokens.fetch_add(usage.output_tokens, Relaxed);
+    }
+
+    /// Adds what a call cost.
+    pub fn charged(&self, uid: &str, cost: Cost) {
+        let counters = self.counters(uid);
+        counters.has_cost.store(true, Relaxed);
+        let more = |so_far| Some(Cost::from_picos(so_far).plus(cost).picos());
+        // It always has a new value.
+        let _ = counters.cost.fetch_update(Relaxed, Relaxed, more);
     }
 
     /// Notes that a call came late with this credential.
@@ -116,6 +132,7 @@ impl Counters {
             limited: self.limited.load(Relaxed),
             input_tokens: self.input_tokens.load(Relaxed),
             output_tokens: self.output_tokens.load(Relaxed),
+            cost: self.has_cost.load(Relaxed).then(|| Cost::from_picos(self.cost.load(Relaxed))),
             last_used: self.last_used.load(Relaxed),
             late: *self.late.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -134,6 +151,8 @@ mod tests {
         book.admitted("b", 90);
         book.settled("b", Usage { input_tokens: 3, output_tokens: 5, estimated: false });
         book.settled("b", Usage { input_tokens: 1, output_tokens: 1, estimated: true });
+        book.charged("b", Cost::from_picos(3));
+        book.charged("b", Cost::from_picos(4));
         book.limited("a");
 
         assert_eq!(
@@ -146,6 +165,7 @@ mod tests {
                     limited: 0,
                     input_tokens: 4,
                     output_tokens: 6,
+                    cost: Some(Cost::from_picos(7)),
                     last_used: 100,
                     late: None,
                 },

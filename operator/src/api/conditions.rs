@@ -43,6 +43,8 @@ pub enum Reason {
     SecretKeyNotFound,
     /// A named Secret holds something that cannot be used.
     SecretInvalid,
+    /// A provider does not accept its key.
+    KeyRefused,
     /// The endpoint answers.
     Serving,
     /// No pod answers yet.
@@ -216,6 +218,7 @@ impl Reason {
             Self::SecretNotFound => "SecretNotFound",
             Self::SecretKeyNotFound => "SecretKeyNotFound",
             Self::SecretInvalid => "SecretInvalid",
+            Self::KeyRefused => "KeyRefused",
             Self::Serving => "Serving",
             Self::NoReadyReplicas => "NoReadyReplicas",
             Self::ScaledToZero => "ScaledToZero",

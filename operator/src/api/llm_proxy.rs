@@ -118,6 +118,10 @@ pub struct Model {
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub routes: Vec<Route>,
+    /// Whether a whole answer that is not valid for the caller's schema gets one more chance: the model is told what is wrong, and both
+    /// answers are paid. Left out: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub structured_repair: Option<bool>,
 }
 
 /// One way to a provider.
@@ -138,6 +142,25 @@ pub struct Route {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 1, max = 1000))]
     pub weight: i32,
+    /// What the provider asks for it. Left out: not known, and nothing is told of what calls cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// Dollars for a million tokens of each kind.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Price {
+    /// Tokens of prompts, as in "2.50".
+    #[schemars(length(max = 13), regex(pattern = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"))]
+    pub input: String,
+    /// Of these, those that the provider had seen before. Left out: as all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 13), regex(pattern = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"))]
+    pub cached_input: Option<String>,
+    /// Tokens of answers.
+    #[schemars(length(max = 13), regex(pattern = r"^[0-9]{1,6}(\.[0-9]{1,6})?$"))]
+    pub output: String,
 }
 
 /// The Service in front of the pods.

@@ -3,7 +3,10 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::reference::{NotAvailableYet, SecretKey};
+use crate::api::{
+    calls::{Retries, Timeouts},
+    reference::{NotAvailableYet, SecretKey},
+};
 
 /// A place that answers calls. Exactly one of the blocks says of which kind it is.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -37,6 +40,17 @@ pub struct Provider {
     /// Not available yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vertex: Option<NotAvailableYet>,
+    /// How long it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// Calls that it may have at once, of all replicas together; each has an even share. A call that finds it full goes to the next
+    /// route, or is refused: nothing waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_concurrency: Option<i32>,
+    /// Whether it is asked again after a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
 }
 
 impl Provider {

@@ -4,7 +4,7 @@ mod certificate;
 mod findings;
 pub mod migration;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::{
@@ -18,6 +18,7 @@ use crate::{
         LlmProxy, LlmProxyStatus,
         conditions::{self, ConditionType, Finding, Reason, State},
         llm_proxy::ProviderStatus,
+        reference::SecretKey,
     },
     error::Error,
     llm_proxy::{
@@ -48,6 +49,8 @@ pub struct Seen {
     pub rejected: Vec<String>,
     /// Providers that a ready pod does not use, with the reason.
     pub providers_off: BTreeMap<String, String>,
+    /// Providers that told a ready pod that they do not accept its key.
+    pub keys_refused: BTreeSet<String>,
     /// ProxyTokens that have a row.
     pub tokens: usize,
     /// Subjects of a former server, with their ProxyTokens, that have no row.
@@ -188,7 +191,20 @@ fn provider(provider: &Provider, seen: &Seen) -> ProviderStatus {
     let messages: Vec<&str> = missing.iter().map(|missing| missing.message.as_str()).collect();
     let reason = (!messages.is_empty()).then(|| messages.join("; "));
     let reason = reason.or_else(|| seen.providers_off.get(&provider.name).cloned());
+    let reason = reason.or_else(|| seen.keys_refused.contains(&provider.name).then(|| key_refused(provider)));
     ProviderStatus { name: provider.name.clone(), available: reason.is_none(), reason }
+}
+
+/// In words that name the Secret and nothing that is in it.
+fn key_refused(provider: &Provider) -> String {
+    let name = &provider.name;
+    match provider.endpoint().and_then(|endpoint| endpoint.api_key.as_ref()) {
+        Some(key) => {
+            let SecretKey { name: secret, key } = &key.source;
+            format!("provider {name:?} does not accept the key {key:?} of Secret {secret:?}")
+        }
+        None => format!("provider {name:?} wants a key, and spec.providers names none for it"),
+    }
 }
 
 fn selector(names: &ProxyNames) -> String {

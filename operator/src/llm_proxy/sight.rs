@@ -33,6 +33,7 @@ pub fn seen(gathered: &Gathered, expected: &Expected, views: &[PodView], wrote: 
         rejected: serving.iter().flat_map(|view| rejected(view)).collect(),
         unreachable: serving.iter().filter_map(|view| unreachable(view)).collect(),
         providers_off: serving.iter().rev().flat_map(|view| providers_off(view)).collect(),
+        keys_refused: serving.iter().flat_map(|view| keys_refused(view)).collect(),
         tokens: gathered.tokens,
         without_row: gathered.without_row.clone(),
         access_held: gathered.held.map(|held| {
@@ -95,6 +96,11 @@ fn rejected(view: &PodView) -> Vec<String> {
 fn providers_off(view: &PodView) -> impl Iterator<Item = (String, String)> {
     let told = view.report.iter().flat_map(|(report, _)| &report.providers);
     told.filter(|state| !state.available).map(|state| (state.name.clone(), state.reason.clone()))
+}
+
+fn keys_refused(view: &PodView) -> impl Iterator<Item = String> {
+    let told = view.report.iter().flat_map(|(report, _)| &report.providers);
+    told.filter(|state| state.key_refused).map(|state| state.name.clone())
 }
 
 fn unreachable(view: &PodView) -> Option<String> {

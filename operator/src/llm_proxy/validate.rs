@@ -4,6 +4,7 @@
 //! older than this operator, and what CEL cannot express has no other place.
 
 mod acme;
+mod calls;
 mod migration;
 mod models;
 mod providers;
@@ -29,6 +30,7 @@ use crate::{
 
 pub use self::{
     acme::{AcmeAccess, AcmeOrder},
+    calls::Calls,
     migration::Migration,
     models::Model,
     providers::{Bedrock, Endpoint, Mounted, Provider, ProviderKind},

@@ -12,7 +12,7 @@ use crate::{
 const ONE_OF_EVERYTHING: &str = "
 server: {limits: {per_token: {SUBJECT: {}}}}
 providers: [{echo: {error: {every: 1}, usage: {input_tokens: 1}}}, {openai: {}}, {azure_openai: {}}, {anthropic: {}}, {gemini: {}}, {bedrock: {}}]
-models: [{routes: [{}]}]
+models: [{routes: [{price: {}}]}]
 tls: {webhook: {}}
 jwt: {migration: {}, issuers: [{callers: [{}]}]}
 access: {}

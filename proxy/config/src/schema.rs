@@ -11,7 +11,9 @@ mod jwt;
 mod limits;
 mod model;
 mod original;
+mod price;
 mod provider;
+mod retries;
 mod server;
 mod tls;
 
@@ -27,10 +29,12 @@ pub use self::{
     jwt::{Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration},
     limits::{Limits, ServerLimits},
     model::{Model, Route},
+    price::{NoRate, Price, Rate},
     provider::{
         Anthropic, AzureOpenAi, Bedrock, DEFAULT_GEMINI_BASE_URL, Echo, EchoError, EchoUsage, Endpoint,
         Provider, ProviderKind, SecretSource,
     },
+    retries::Retries,
     server::{LogLevel, Server},
     tls::{Hsts, MinVersion, Tls, Webhook},
 };

@@ -49,3 +49,13 @@ fn a_forgotten_colon_or_space_does_not_show_a_secret() {
         assert!(!mistakes.contains("hunter2"), "{text}\n{mistakes}");
     }
 }
+
+#[test]
+fn retries_and_prices_that_make_no_sense_are_told_with_what_would() {
+    let file = "providers:\n- {name: p, echo: {}, max_concurrency: 0, total_timeout_seconds: 3601, retries: {attempts: 6, base_ms: 9, cap_ms: 8}}\n\
+                models:\n- {name: m, routes: [{provider: p, model: x, price: {input: 1e3, cached_input: -1}}]}\n";
+
+    let mistakes = Config::parse(file, "config.yaml").unwrap_err();
+
+    insta::assert_snapshot!(mistakes);
+}

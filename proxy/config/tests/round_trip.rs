@@ -6,8 +6,8 @@ use proptest::{collection, option, prelude::*};
 use vibectl_config::{
     Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Dns, DnsHook,
     DnsUpdate, Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion,
-    Model, Provider, ProviderKind, Route, SecretSource, Server, ServerLimits, Tls, TsigAlgorithm, Webhook,
-    render,
+    Model, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server, ServerLimits, Tls,
+    TsigAlgorithm, Webhook, render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -237,6 +237,14 @@ fn anthropic() -> impl Strategy<Value = ProviderKind> {
         .prop_map(|(endpoint, max_tokens)| ProviderKind::Anthropic(Anthropic { endpoint, max_tokens }))
 }
 
+fn retries() -> impl Strategy<Value = Retries> {
+    (0..=5_u32, 1..=30_000_u32, 30_000..=60_000_u32).prop_map(|(attempts, base_ms, cap_ms)| Retries {
+        attempts,
+        base_ms,
+        cap_ms,
+    })
+}
+
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
     let name = "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?";
     let one = (
@@ -248,17 +256,31 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
             endpoint().prop_map(ProviderKind::Gemini),
             bedrock(),
         ],
-        1..=3600_u32,
-        1..=3600_u32,
+        (1..=3600_u32, 1..=3600_u32, 1..=3600_u32),
+        (option::of(1..=3600_u32), option::of(positive()), retries()),
     );
     collection::btree_map(name, one, 1..4).prop_map(|providers| {
-        let provider = |(name, (kind, connect_timeout_seconds, idle_timeout_seconds))| Provider {
-            name,
-            kind,
-            connect_timeout_seconds,
-            idle_timeout_seconds,
-        };
+        let provider =
+            |(name, (kind, (connect, first_byte, idle), (total, max_concurrency, retries)))| Provider {
+                name,
+                kind,
+                connect_timeout_seconds: connect,
+                first_byte_timeout_seconds: first_byte,
+                idle_timeout_seconds: idle,
+                total_timeout_seconds: total,
+                max_concurrency,
+                retries,
+            };
         providers.into_iter().map(provider).collect()
+    })
+}
+
+fn price() -> impl Strategy<Value = Price> {
+    let rate = || (0..1_000_000_000_000_u64).prop_filter_map("within the digits", Rate::from_micros);
+    (rate(), option::of(rate()), rate()).prop_map(|(input, cached_input, output)| Price {
+        input,
+        cached_input,
+        output,
     })
 }
 
@@ -267,20 +289,28 @@ fn models(
     providers: Vec<Provider>,
 ) -> impl Strategy<Value = (Vec<Provider>, Vec<Model>, BTreeMap<String, String>)> {
     let names: Vec<String> = providers.iter().map(|provider| provider.name.clone()).collect();
-    let route = (prop::sample::select(names), model_name(), any::<u32>(), 1..=1_000_000_u32)
-        .prop_map(|(provider, model, priority, weight)| Route { provider, model, priority, weight });
-    let details = (collection::vec(route, 1..4), option::of(positive()));
+    let route =
+        (prop::sample::select(names), model_name(), any::<u32>(), 1..=1_000_000_u32, option::of(price()))
+            .prop_map(|(provider, model, priority, weight, price)| Route {
+                provider,
+                model,
+                priority,
+                weight,
+                price,
+            });
+    let details = (collection::vec(route, 1..4), option::of(positive()), any::<bool>());
     let names = collection::btree_set(model_name(), 4..10);
     (names, collection::vec(details, 1..3)).prop_map(move |(names, details)| {
         let mut names = names.into_iter();
         let mut models = Vec::new();
-        for (routes, max_context_length) in details {
+        for (routes, max_context_length, structured_repair) in details {
             let Some(name) = names.next() else { break };
             models.push(Model {
                 name,
                 aliases: names.next().into_iter().collect(),
                 routes,
                 max_context_length,
+                structured_repair,
             });
         }
         let target = models.first().map(|model| model.name.clone()).unwrap_or_default();

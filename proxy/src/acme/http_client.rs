@@ -1,21 +1,23 @@
-//! The HTTP client that talks to the ACME server: no redirects, no retries, bounded in time and size.
+//! The HTTP client that talks to the ACME server, by the rules of all clients (`outgoing.rs`).
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::USER_AGENT;
-use http::{HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
-use reqwest::{Url, redirect, retry};
+use reqwest::Url;
 use vibectl_pki::acme::{BodyWrapper, BytesResponse, ClientError, HttpClient, MAX_BODY};
 
-use crate::provider::address::{AddressRule, GuardedResolver, Refused};
-use crate::provider::client::{literal_address, tls};
+use crate::outgoing::{Deadlines, Outgoing, SendError, Settings, Unusable};
+use crate::provider::address::{AddressRule, Refused};
 
 /// Time to connect, and for one whole answer.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(30);
+/// An order is about twenty requests, one after the other.
+const KEPT: usize = 1;
 /// Who we are (RFC 8555, 6.1).
 const AGENT: &str = concat!("vibectl-server/", env!("CARGO_PKG_VERSION"), " instant-acme");
 
@@ -33,55 +35,47 @@ pub enum HttpClientError {
     Ca,
     /// The HTTP library.
     #[error("no HTTP client can be made")]
-    Client(#[from] reqwest::Error),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A client for one ACME server.
 #[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+pub struct Client(Outgoing);
 
 impl Client {
     /// A client that trusts this CA alone, or else the well-known ones; `rule` is for whoever chose the directory URL.
     pub fn new(directory_url: &str, ca: Option<&[u8]>, rule: AddressRule) -> Result<Self, HttpClientError> {
         let url = Url::parse(directory_url).map_err(|_| HttpClientError::Url)?;
-        // A literal address never reaches the resolver.
-        let literal = literal_address(&url);
-        literal.map_or(Ok(()), |address| rule.check(address))?;
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(ca).map_err(|_| HttpClientError::Ca)?)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER);
-        if rule == AddressRule::Guarded {
-            builder = builder.dns_resolver(GuardedResolver(rule));
-        }
-        if literal.is_some_and(|address| address.is_loopback()) || url.host_str() == Some("localhost") {
-            builder = builder.no_proxy();
-        }
-        Ok(Self(builder.build()?))
+        let settings = Settings {
+            url: Some(&url),
+            rule,
+            ca,
+            headers: HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(AGENT))]),
+            deadlines: Deadlines::of_whole(CONNECT, ANSWER),
+            kept: KEPT,
+        };
+        let client = Outgoing::new(settings).map_err(|unusable| match unusable {
+            Unusable::Address(refused) => HttpClientError::Address(refused),
+            Unusable::Ca(_) => HttpClientError::Ca,
+            Unusable::Tls(_) | Unusable::Client(_) => HttpClientError::Client(Box::new(unusable)),
+        })?;
+        Ok(Self(client))
     }
 
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, ClientError> {
-        let (mut parts, body) = request.into_parts();
-        parts.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let (parts, body) = request.into_parts();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
         };
-        let request = reqwest::Request::try_from(Request::from_parts(parts, body)).map_err(failed)?;
-        let mut response = self.0.execute(request).await.map_err(failed)?;
+        let request = reqwest::Request::try_from(Request::from_parts(parts, body));
+        let response =
+            self.0.execute(request.map_err(|error| failed(error.into()))?).await.map_err(failed)?;
         let mut answer = http::Response::new(());
         *answer.status_mut() = response.status();
         *answer.headers_mut() = response.headers().clone();
-        let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(failed)? {
-            if body.len() + piece.len() > MAX_BODY {
-                return Err(ClientError::Other("the ACME server's answer is too long".into()));
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(BytesResponse { parts: answer.into_parts().0, body: Box::new(body.freeze()) })
+        let body = response.body(MAX_BODY).await.map_err(failed)?;
+        Ok(BytesResponse { parts: answer.into_parts().0, body: Box::new(body) })
     }
 }
 
@@ -94,9 +88,8 @@ impl HttpClient for Client {
     }
 }
 
-/// Without the URL: the host is in the config, and the rest says nothing to a person.
-fn failed(error: reqwest::Error) -> ClientError {
-    ClientError::Other(Box::new(error.without_url()))
+fn failed(error: SendError) -> ClientError {
+    ClientError::Other(Box::new(error))
 }
 
 #[cfg(test)]

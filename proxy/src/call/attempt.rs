@@ -1,43 +1,122 @@
-//! Asking one provider after the other until one answers.
+//! Asking one provider once: whether it may be asked at all, and what the attempt tells of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::time::{self, timeout_at};
-
-use super::Settlement;
+use super::{
+    Settlement,
+    deadline::{Deadline, Late},
+};
 use crate::{
     error::CallError,
     provider::{ProviderError, ProviderErrorKind},
-    router::{NoRoute, Route, Target},
+    router::{
+        Target,
+        endpoint::{Away, Trial},
+        health::{Change, Verdict},
+        upstream::Place,
+    },
 };
 
-/// What `ask` gives for the first target that does not fail, with that target. Each target is asked at most once; a request that a provider
-/// refuses for what it is, is not tried elsewhere.
-pub(super) async fn first_good<T, F: Future<Output = Result<T, ProviderError>>>(
-    route: &Route,
+/// A target that may be asked now.
+pub(super) struct Chosen<'a> {
+    target: &'a Arc<Target>,
+    trial: Trial<'a>,
+    place: Place,
+}
+
+/// Why a target is passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PassedOver {
+    /// It failed too often.
+    Ejected,
+    /// It asked to be left alone for so long.
+    Resting(Duration),
+    /// It has as many calls as it may have.
+    Full,
+}
+
+/// What a target gave, and until when the rest of it has to come.
+pub(super) struct Answered<T> {
+    pub(super) target: Arc<Target>,
+    pub(super) answer: T,
+    pub(super) deadline: Deadline,
+}
+
+impl PassedOver {
+    /// Metric label.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Ejected => "ejected",
+            Self::Resting(_) => "resting",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl From<Away> for PassedOver {
+    fn from(away: Away) -> Self {
+        match away {
+            Away::Ejected => Self::Ejected,
+            Away::Resting(rest) => Self::Resting(rest),
+        }
+    }
+}
+
+impl<'a> Chosen<'a> {
+    /// The target, if it is worth a call and has a place for one.
+    pub(super) fn of(target: &'a Arc<Target>) -> Result<Self, PassedOver> {
+        Self::with(target, target.endpoint.admit(Instant::now()))
+    }
+
+    /// The same whether it is ejected or not.
+    pub(super) fn anyway(target: &'a Arc<Target>) -> Result<Self, PassedOver> {
+        Self::with(target, target.endpoint.admit_anyway(Instant::now()))
+    }
+
+    fn with(target: &'a Arc<Target>, admitted: Result<Trial<'a>, Away>) -> Result<Self, PassedOver> {
+        let trial = admitted?;
+        let place = target.upstream.place().ok_or(PassedOver::Full)?;
+        Ok(Self { target, trial, place })
+    }
+}
+
+/// What `ask` gives for the target; the inner error is one that another target may not have.
+pub(super) async fn attempt<T, F: Future<Output = Result<T, ProviderError>>>(
+    chosen: Chosen<'_>,
     settlement: &mut Settlement,
-    deadline: Instant,
-    ask: impl Fn(Arc<Target>) -> F,
-) -> Result<(Arc<Target>, T), CallError> {
-    let mut targets = route.targets.iter().peekable();
-    while let Some(target) = targets.next() {
-        settlement.asked(target.provider.name());
-        let Ok(asked) = timeout_at(time::Instant::from_std(deadline), ask(Arc::clone(target))).await else {
+    deadline: Deadline,
+    ask: &impl Fn(Arc<Target>) -> F,
+) -> Result<Result<Answered<T>, ProviderError>, CallError> {
+    let Chosen { target, trial, place } = chosen;
+    settlement.asked(target, place);
+    let deadline = deadline.of_attempt(target.upstream.total_timeout, Instant::now());
+    let error = match deadline.bound(ask(Arc::clone(target))).await {
+        Ok(Ok(answer)) => {
+            target.upstream.key_accepted(true);
+            conclude(target, trial, Verdict::Answered);
+            return Ok(Ok(Answered { target: Arc::clone(target), answer, deadline }));
+        }
+        Ok(Err(error)) => error,
+        Err(Late::Provider) => ProviderError::took_too_long(),
+        Err(Late::Call) => {
+            // How long its callers wait says nothing of a provider, so the trial tells nothing.
             settlement.late();
             return Err(CallError::DeadlineExceeded);
-        };
-        let error = match asked {
-            Ok(answer) => return Ok((Arc::clone(target), answer)),
-            Err(error) => error,
-        };
-        settlement.failed(error.kind.label());
-        log(target, &error);
-        if !error.is_retriable() || targets.peek().is_none() {
-            return Err(failed(target, error));
         }
-        settlement.retried();
+    };
+    settlement.failed(error.kind.label());
+    log(target, &error);
+    match error.kind {
+        ProviderErrorKind::Auth => target.upstream.key_accepted(false),
+        // It would not have come to that with another key.
+        ProviderErrorKind::Rejected => target.upstream.key_accepted(true),
+        _ => {}
     }
-    Err(NoRoute::NoTarget.into())
+    conclude(target, trial, verdict(&error));
+    if error.is_retriable() { Ok(Err(error)) } else { Err(failed(target, error)) }
 }
 
 /// The error of a call whose last provider failed so.
@@ -60,4 +139,32 @@ pub(super) fn log(target: &Target, error: &ProviderError) {
         detail = error.detail(),
         "provider call failed"
     );
+}
+
+/// A rate limit is no failure, and one without a time no reason to stay away: the next call may be a smaller one.
+fn verdict(error: &ProviderError) -> Verdict {
+    match error.kind {
+        _ if error.is_off() => Verdict::Nothing,
+        ProviderErrorKind::Timeout
+        | ProviderErrorKind::Unavailable
+        | ProviderErrorKind::Auth
+        | ProviderErrorKind::BadAnswer => Verdict::Failed,
+        ProviderErrorKind::RateLimited { retry_after: Some(rest) } => Verdict::Limited(rest),
+        ProviderErrorKind::RateLimited { retry_after: None } | ProviderErrorKind::Inexpressible => {
+            Verdict::Nothing
+        }
+        ProviderErrorKind::Rejected => Verdict::Answered,
+    }
+}
+
+fn conclude(target: &Target, trial: Trial<'_>, verdict: Verdict) {
+    let (provider, model) = (target.provider.name(), &target.model);
+    match trial.conclude(verdict, Instant::now()) {
+        Some(Change::Ejected(time)) => {
+            let seconds = time.as_secs();
+            tracing::warn!(provider, model, seconds, "provider fails too often and is left out for a while");
+        }
+        Some(Change::Recovered) => tracing::info!(provider, model, "provider answers again"),
+        None => {}
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CallRequest, attempt::first_good, begin};
+use super::{CallRequest, begin, failover::first_good};
 use crate::{
     caller::Caller, error::CallError, limits::Demand, provider::Usage, router::Target, state::Shared,
 };
@@ -32,7 +32,8 @@ pub async fn count_tokens(
         let prompt = &prompt;
         async move { target.provider.count_tokens(&target.model, prompt).await }
     };
-    let (_, counted) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
+    let answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
+    let counted = answered.answer;
     begun.settlement.answered();
     Ok(TokenCount {
         input_tokens: counted.unwrap_or_else(|| Usage::estimate(input_length)),

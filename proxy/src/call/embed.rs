@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{attempt::first_good, begin};
+use super::{begin, failover::first_good};
 use crate::{
     caller::Caller,
     error::CallError,
@@ -37,7 +37,8 @@ pub async fn embed(
     let demand = Demand { input_length: request.input_length, output_cap: Some(0), stream: false };
     let mut begun = begin(shared, caller, request.model.as_deref(), deadline, demand)?;
     let ask = |target: Arc<Target>| async move { target.provider.embed(&target.model, request).await };
-    let (_, embeddings) = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
+    let answered = first_good(&begun.route, &mut begun.settlement, begun.deadline, ask).await?;
+    let embeddings = answered.answer;
     let settlement = &mut begun.settlement;
     settlement.answered();
     settlement.reported(embeddings.input_tokens.map(|input| Usage { input, output: 0, cached: 0 }));

@@ -1,11 +1,15 @@
 //! The answer to a call, piece by piece.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use futures::{Stream, stream};
-use tokio::time::{self, timeout_at};
 
-use super::{Begun, Settlement, Standing, Summary, attempt, check_length};
+use super::{
+    Begun, Settlement, Standing, Summary,
+    attempt::{self, Answered},
+    check_length,
+    deadline::{Deadline, Late},
+};
 use crate::{
     error::CallError,
     provider::{ModelEvent, ModelRequest, ModelStream, Piece, ProviderError, Usage},
@@ -47,7 +51,7 @@ struct Open {
     first: Option<ModelEvent>,
     settlement: Settlement,
     standing: Standing,
-    deadline: Instant,
+    deadline: Deadline,
     target: Arc<Target>,
     promised: Option<Promised>,
 }
@@ -73,14 +77,13 @@ pub(super) async fn open(target: &Target, prompt: &ModelRequest) -> Result<Opene
 
 impl CallStream {
     pub(super) fn new(
-        opened: Opened,
-        target: Arc<Target>,
+        answered: Answered<Opened>,
         schema: Option<Schema>,
         begun: Begun,
         standing: Standing,
     ) -> Self {
-        let Opened { source, first, usage } = opened;
-        let Begun { route, mut settlement, deadline } = begun;
+        let Answered { target, answer: Opened { source, first, usage }, deadline } = answered;
+        let Begun { route, mut settlement, .. } = begun;
         settlement.reported(usage);
         let promised = schema.map(|schema| Promised { schema, text: String::new() });
         let open = Open { source, first, settlement, standing, deadline, target, promised };
@@ -154,12 +157,16 @@ impl Open {
         }
         let read = tokio::select! {
             biased;
-            read = timeout_at(time::Instant::from_std(self.deadline), self.source.next()) => read,
+            read = self.deadline.bound(self.source.next()) => read,
             () = self.standing.lost() => return Err(CallError::Revoked),
         };
-        let Ok(event) = read else {
-            self.settlement.late();
-            return Err(CallError::DeadlineExceeded);
+        let event = match read {
+            Ok(event) => event,
+            Err(Late::Provider) => Some(Err(ProviderError::took_too_long())),
+            Err(Late::Call) => {
+                self.settlement.late();
+                return Err(CallError::DeadlineExceeded);
+            }
         };
         event.transpose().map_err(|error| {
             self.settlement.failed(error.kind.label());

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use http::HeaderMap;
 use jiff::Timestamp;
-use reqwest::{Url, redirect, retry};
+use reqwest::Url;
 use serde::Serialize;
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +25,8 @@ use vibectl_config::Config;
 use zeroize::Zeroizing;
 
 use super::Event;
-use crate::provider::address::{AddressRule, GuardedResolver, Refused};
-use crate::provider::client::{literal_address, tls};
+use crate::outgoing::{Deadlines, Outgoing, SendError, Settings, Unusable};
+use crate::provider::address::{AddressRule, Refused};
 use crate::state::{Shared, unix_now};
 
 /// Time to connect, and for one whole answer.
@@ -66,12 +67,22 @@ pub enum WebhookError {
     Ca(String),
     /// The HTTP library.
     #[error("no HTTP client can be made for tls.webhook")]
-    Client(#[from] reqwest::Error),
+    Client(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Unusable> for WebhookError {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Address(refused) => Self::Address(refused),
+            Unusable::Ca(error) => Self::Ca(error.to_string()),
+            Unusable::Tls(_) | Unusable::Client(_) => Self::Client(Box::new(unusable)),
+        }
+    }
 }
 
 /// The receiver of events.
 pub struct Webhook {
-    client: reqwest::Client,
+    client: Outgoing,
     url: Url,
     key: hmac::Key,
 }
@@ -93,9 +104,6 @@ impl Webhook {
         let Some(webhook) = &config.tls.webhook else { return Ok(None) };
         let rule = if config.access.is_some() { AddressRule::Guarded } else { AddressRule::Any };
         let url = Url::parse(&webhook.url).map_err(|_| WebhookError::Url)?;
-        // A literal address never reaches the resolver.
-        let literal = literal_address(&url);
-        literal.map_or(Ok(()), |address| rule.check(address))?;
         let read = |key, path: &PathBuf| {
             let bytes = std::fs::read(path).map(Zeroizing::new);
             bytes.map_err(|source| WebhookError::Read { key, path: path.clone(), source })
@@ -106,22 +114,15 @@ impl Webhook {
             return Err(WebhookError::Secret);
         }
         let ca = webhook.ca_file.as_ref().map(|path| read("tls.webhook.ca_file", path)).transpose()?;
-        let tls =
-            tls(ca.as_ref().map(|ca| ca.as_slice())).map_err(|off| WebhookError::Ca(off.to_string()))?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("vibectl-server/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER);
-        if rule == AddressRule::Guarded {
-            builder = builder.dns_resolver(GuardedResolver(rule));
-        }
-        if literal.is_some_and(|address| address.is_loopback()) || url.host_str() == Some("localhost") {
-            builder = builder.no_proxy();
-        }
-        Ok(Some(Self { client: builder.build()?, url, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }))
+        let client = Outgoing::new(Settings {
+            url: Some(&url),
+            rule,
+            ca: ca.as_ref().map(|ca| ca.as_slice()),
+            headers: HeaderMap::new(),
+            deadlines: Deadlines::of_whole(CONNECT, ANSWER),
+            kept: 1,
+        })?;
+        Ok(Some(Self { client, url, key: hmac::Key::new(hmac::HMAC_SHA256, secret) }))
     }
 
     /// Delivers what comes until told to stop.
@@ -155,8 +156,7 @@ impl Webhook {
             let problem = match self.post(event.name(), &body, unix_now()).await {
                 Ok(status) if status.is_success() => return true,
                 Ok(status) => format!("answered {}", status.as_u16()),
-                // Without the address: a token may be a part of it.
-                Err(error) => error.without_url().to_string(),
+                Err(error) => error.to_string(),
             };
             tracing::warn!(event = event.name(), attempt, problem, "webhook was not delivered");
             if attempt < ATTEMPTS {
@@ -167,13 +167,13 @@ impl Webhook {
         false
     }
 
-    async fn post(&self, name: &'static str, body: &str, now: i64) -> reqwest::Result<reqwest::StatusCode> {
+    async fn post(&self, name: &'static str, body: &str, now: i64) -> Result<http::StatusCode, SendError> {
         let request = self.client.post(self.url.clone()).header("content-type", "application/json");
         let request = request
             .header("vibectl-event", name)
             .header("vibectl-timestamp", now.to_string())
             .header("vibectl-signature", signature(&self.key, now, body));
-        Ok(request.body(body.to_owned()).send().await?.status())
+        Ok(self.client.send(request.body(body.to_owned())).await?.status())
     }
 }
 

@@ -13,6 +13,7 @@ use vibectl_proto::llm_proxy::{
 
 use crate::{
     call::{Answer, CallRequest, Event, Summary},
+    cost::Cost,
     error::{CallError, Grpc},
     provider::{Message, ModelRequest, Piece, Reply, Role},
     state::unix_now,
@@ -109,14 +110,14 @@ fn trailers(error: &CallError) -> MetadataMap {
 }
 
 fn metrics(summary: &Summary) -> ExecutionMetrics {
-    let Summary { usage, duration, retries, .. } = summary;
+    let Summary { usage, cost, duration, retries, .. } = summary;
     let total = usage.input_tokens.saturating_add(usage.output_tokens);
     ExecutionMetrics {
         duration_ms: i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
         input_tokens: Some(clamped(usage.input_tokens)),
         output_tokens: Some(clamped(usage.output_tokens)),
         total_tokens: Some(clamped(total)),
-        cost_usd: None,
+        cost_usd: cost.map(Cost::dollars),
         retry_count: clamped((*retries).into()),
         timestamp: unix_now(),
     }
@@ -185,6 +186,7 @@ mod tests {
         let summary = Summary {
             model: Arc::from("small"),
             usage: Usage { input_tokens: 3, output_tokens: 4, estimated: false },
+            cost: Some(Cost::from_picos(97_500_000)),
             finish: Finish::Stop,
             cached_tokens: 0,
             duration: Duration::from_millis(5),
@@ -202,6 +204,7 @@ mod tests {
             panic!("metrics come last")
         };
         assert_eq!((metrics.total_tokens, metrics.duration_ms, metrics.retry_count), (Some(7), 5, 1));
+        assert_eq!(metrics.cost_usd, Some(0.000_097_5));
     }
 
     #[test]

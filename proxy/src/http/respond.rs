@@ -119,6 +119,7 @@ impl Context {
         }
         let Answer { reply, summary } = call::execute(&shared, &principal.caller, request).await?;
         entry.model(&summary.model);
+        entry.cost(summary.cost);
         let body = match reply {
             Reply::Raw(body, _) => body,
             Reply::Said(said) => writer(head(&summary.model)).whole(said, &summary)?.into(),
@@ -141,8 +142,10 @@ pub(super) fn json(body: Bytes) -> Response {
 fn streamed<W: Writer>(answer: CallStream, writer: W, entry: Arc<Entry>) -> Response {
     let mut events = Events { writer, providers_own: false };
     let body = answer.into_stream().map(move |event| {
-        if let Err(error) = &event {
-            entry.outcome(error.label());
+        match &event {
+            Ok(Event::Done(summary)) => entry.cost(summary.cost),
+            Ok(_) => {}
+            Err(error) => entry.outcome(error.label()),
         }
         Ok::<_, Infallible>(events.of(event))
     });

@@ -1,6 +1,6 @@
 //! `GET /vibectl/v1/status`: the state of the server, for those who run it (scope `admin`). No secret, no prompt, no answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension, Json,
@@ -12,8 +12,14 @@ use vibectl_token::table::Scope;
 
 use super::error;
 use crate::{
-    auth::principal::Principal, error::CallError, provider::Provider, service::error_body::Dialect,
-    state::Shared, usage::TokenTotals,
+    auth::principal::Principal,
+    cost::Cost,
+    error::CallError,
+    provider::Provider,
+    router::{Router, upstream::Upstream},
+    service::error_body::Dialect,
+    state::Shared,
+    usage::TokenTotals,
 };
 
 /// What is told. Times are Unix seconds.
@@ -47,6 +53,20 @@ struct ProviderState {
     available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Its last word was that it does not accept our key.
+    key_refused: bool,
+    /// Calls that it has now from this server.
+    calls: u32,
+    /// Models of it that are left out for their failures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ejected: Vec<Ejected>,
+}
+
+#[derive(Serialize)]
+struct Ejected {
+    model: String,
+    /// Until the next call tries it.
+    seconds: u64,
 }
 
 #[derive(Serialize)]
@@ -63,6 +83,9 @@ struct Usage {
     limited: u64,
     input_tokens: u64,
     output_tokens: u64,
+    /// In dollars, of those calls whose price is known; absent when there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<Cost>,
     last_used: i64,
 }
 
@@ -93,7 +116,7 @@ fn status(shared: &Shared) -> Status {
                 not_after: facts.lifetime.not_after.as_second(),
             }
         }),
-        providers: active.router.providers().iter().map(|provider| provider_state(provider)).collect(),
+        providers: providers(&active.router),
         rejected: rejected
             .map(|(part, state)| Rejected { part: part.as_str(), reason: state.rejected })
             .collect(),
@@ -101,9 +124,25 @@ fn status(shared: &Shared) -> Status {
     }
 }
 
-fn provider_state(provider: &Provider) -> ProviderState {
-    let reason = provider.off_reason().map(str::to_owned);
-    ProviderState { name: provider.name().to_owned(), available: reason.is_none(), reason }
+fn providers(router: &Router) -> Vec<ProviderState> {
+    let now = Instant::now();
+    let ejected = |name: &str| {
+        let own = router.endpoints().filter(|(provider, ..)| *provider == name);
+        let times = own.filter_map(|(_, model, endpoint)| Some((model, endpoint.ejected_for(now)?)));
+        times.map(|(model, time)| Ejected { model: model.to_owned(), seconds: time.as_secs() }).collect()
+    };
+    let state = |(provider, upstream): (&Provider, &Upstream)| {
+        let reason = provider.off_reason().map(str::to_owned);
+        ProviderState {
+            name: provider.name().to_owned(),
+            available: reason.is_none(),
+            reason,
+            key_refused: upstream.refuses_key(),
+            calls: upstream.running(),
+            ejected: ejected(provider.name()),
+        }
+    };
+    router.upstreams().map(state).collect()
 }
 
 fn usage(totals: TokenTotals) -> Usage {
@@ -113,6 +152,7 @@ fn usage(totals: TokenTotals) -> Usage {
         limited: totals.limited,
         input_tokens: totals.input_tokens,
         output_tokens: totals.output_tokens,
+        cost_usd: totals.cost,
         last_used: totals.last_used,
     }
 }

@@ -23,6 +23,12 @@ impl Value {
         self.0.fetch_add(amount, Relaxed);
     }
 
+    /// Adds, and stays at the largest number there is: for amounts that could come so far.
+    pub fn grow(&self, amount: i64) {
+        // It always has a new value.
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |so_far| Some(so_far.saturating_add(amount)));
+    }
+
     /// Replaces the number.
     pub fn set(&self, value: i64) {
         self.0.store(value, Relaxed);
@@ -39,18 +45,26 @@ impl Value {
 pub struct Family<const LABELS: usize> {
     head: Head,
     labels: [&'static str; LABELS],
+    /// Digits of its numbers that stand after the point.
+    decimals: u32,
     series: RwLock<BTreeMap<[String; LABELS], Arc<Value>>>,
 }
 
 impl<const LABELS: usize> Family<LABELS> {
     /// A family that only grows; its name ends in `_total`.
     pub fn counter(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
-        Self { head: Head { name, help, kind: "counter" }, labels, series: RwLock::default() }
+        Self { head: Head { name, help, kind: "counter" }, labels, decimals: 0, series: RwLock::default() }
+    }
+
+    /// The same, counted in parts: of its numbers so many digits stand after the point.
+    #[must_use]
+    pub fn with_decimals(self, decimals: u32) -> Self {
+        Self { decimals, ..self }
     }
 
     /// A family that goes up and down.
     pub fn gauge(name: &'static str, help: &'static str, labels: [&'static str; LABELS]) -> Self {
-        Self { head: Head { name, help, kind: "gauge" }, labels, series: RwLock::default() }
+        Self { head: Head { name, help, kind: "gauge" }, labels, decimals: 0, series: RwLock::default() }
     }
 
     /// The number with these label values.
@@ -62,6 +76,14 @@ impl<const LABELS: usize> Family<LABELS> {
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
         let key = if series.len() < MAX_SERIES { key } else { values.map(|_| OTHER.to_owned()) };
         Arc::clone(series.entry(key).or_default())
+    }
+
+    /// Replaces all numbers by these; what is not among them is gone.
+    pub fn replace<'a>(&self, values: impl Iterator<Item = ([&'a str; LABELS], i64)>) {
+        let fresh = values
+            .take(MAX_SERIES)
+            .map(|(key, value)| (key.map(str::to_owned), Arc::new(Value(value.into()))));
+        *self.series.write().unwrap_or_else(PoisonError::into_inner) = fresh.collect();
     }
 }
 
@@ -75,7 +97,7 @@ impl<const LABELS: usize> fmt::Display for Family<LABELS> {
                 write!(out, "{before}{label}=\"{}\"", Escaped(text))?;
             }
             let after = if LABELS == 0 { "" } else { "}" };
-            writeln!(out, "{after} {}", value.get())?;
+            writeln!(out, "{after} {}", Decimal(value.get(), self.decimals))?;
         }
         Ok(())
     }
@@ -170,6 +192,23 @@ impl fmt::Display for Head {
     }
 }
 
+/// A number of which so many digits stand after the point.
+struct Decimal(i64, u32);
+
+impl fmt::Display for Decimal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(value, decimals) = *self;
+        if decimals == 0 {
+            return write!(out, "{value}");
+        }
+        let sign = if value < 0 { "-" } else { "" };
+        let (value, parts) = (value.unsigned_abs(), 10_u64.saturating_pow(decimals));
+        let width = usize::try_from(decimals).unwrap_or_default();
+        let text = format!("{sign}{}.{:0width$}", value / parts, value % parts);
+        out.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -201,6 +240,24 @@ mod tests {
             "# HELP calls_total Calls.\n# TYPE calls_total counter\n\
              calls_total{who=\"a\",how=\"\\\\\"} 1\ncalls_total{who=\"b\",how=\"say \\\"hi\\\"\\n\"} 2\n"
         );
+    }
+
+    #[test]
+    fn parts_stand_after_the_point() {
+        let family = Family::counter("usd_total", "Dollars.", ["who"]).with_decimals(3);
+        family.with(["a"]).grow(12_345);
+        family.with(["b"]).grow(5);
+        family.with(["c"]).grow(i64::MAX);
+        family.with(["c"]).grow(1);
+        family.with(["d"]).grow(7_000);
+
+        let text = family.to_string();
+
+        for line in
+            ["{who=\"a\"} 12.345\n", "{who=\"b\"} 0.005\n", "{who=\"d\"} 7\n", " 9223372036854775.807\n"]
+        {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@ mod stream;
 
 use bytes::Bytes;
 use http::HeaderName;
-use reqwest::Response;
 
 pub use self::body::MessagesBody;
 pub(super) use self::stream::AnthropicStream;
@@ -22,7 +21,7 @@ use self::stream::Form;
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
     address::AddressRule,
-    client::{self, Client, KeyHeader, Off, Settings},
+    client::{self, Client, KeyHeader, Off, Response, Settings},
     sources::Sources,
 };
 

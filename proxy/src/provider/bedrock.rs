@@ -12,7 +12,6 @@ mod stream;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
-use reqwest::Response;
 use vibectl_config::Secret;
 
 use self::signature::{Keys, Scope, Unsigned};
@@ -20,7 +19,7 @@ pub(super) use self::stream::BedrockStream;
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
     address::AddressRule,
-    client::{self, Client, KeyHeader, Off, Settings},
+    client::{self, Client, KeyHeader, Off, Response, Settings},
     path::segment,
     sources::Sources,
 };

@@ -1,23 +1,21 @@
-//! One HTTP client per provider: its roots of trust, its timeouts, its key.
-//!
-//! No redirects (a key must not follow one), no retries (the call decides about those), no decompression, bodies read up to
-//! a limit.
+//! One HTTP client per provider: its roots of trust, its timeouts, its key. The rules for all clients are in `outgoing.rs`.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use reqwest::{Response, Url, redirect, retry};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use reqwest::{RequestBuilder, Url};
 use thiserror::Error;
 use vibectl_config::Secret;
-use vibectl_pki::{CertificateError, TrustBundle};
+use vibectl_pki::CertificateError;
 
 use super::{
-    ProviderError, ProviderErrorKind,
-    address::{AddressRule, GuardedResolver, Refused},
+    ProviderError,
+    address::{AddressRule, Refused},
     sources::{Missing, Sources},
 };
+pub(super) use crate::outgoing::Response;
+use crate::outgoing::{self, Deadlines, Outgoing, Unusable};
 
 /// What is accepted of a whole answer, and what is sent.
 pub(super) const JSON: &str = "application/json";
@@ -34,13 +32,6 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Idle connections kept for each provider.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
-/// Shorter than the time after which common model servers and balancers close an idle connection.
-const MAX_IDLE: Duration = Duration::from_secs(30);
-
-/// How a connection that carries calls is found dead without waiting for each call's own timeout.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Why a provider is off.
 #[derive(Debug, Error)]
 pub(crate) enum Off {
@@ -49,15 +40,26 @@ pub(crate) enum Off {
     #[error("its base_url is not an http or https address")]
     BaseUrl,
     #[error("its base_url is {0}")]
-    Address(#[from] Refused),
+    Address(Refused),
     #[error("its API key has characters that a header cannot carry")]
     Key,
     #[error("its CA file cannot be used: {0}")]
-    Ca(#[from] CertificateError),
+    Ca(CertificateError),
     #[error("TLS cannot be set up for it: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(rustls::Error),
     #[error("no HTTP client can be made for it")]
-    Client(#[from] reqwest::Error),
+    Client(reqwest::Error),
+}
+
+impl From<Unusable> for Off {
+    fn from(unusable: Unusable) -> Self {
+        match unusable {
+            Unusable::Address(refused) => Self::Address(refused),
+            Unusable::Ca(error) => Self::Ca(error),
+            Unusable::Tls(error) => Self::Tls(error),
+            Unusable::Client(error) => Self::Client(error),
+        }
+    }
 }
 
 /// What the client of one provider depends on.
@@ -68,9 +70,7 @@ pub(super) struct Settings<'a> {
     /// Sent with every request.
     pub(super) fixed_header: Option<(&'static str, &'static str)>,
     pub(super) ca: Option<Vec<u8>>,
-    pub(super) connect_timeout: Duration,
-    /// Longest silence, before the first byte or between two.
-    pub(super) idle_timeout: Duration,
+    pub(super) deadlines: Deadlines,
     pub(super) rule: AddressRule,
 }
 
@@ -89,8 +89,7 @@ impl<'a> Settings<'a> {
             key_header,
             fixed_header: None,
             ca: sources.ca(endpoint)?,
-            connect_timeout: Duration::from_secs(provider.connect_timeout_seconds.into()),
-            idle_timeout: Duration::from_secs(provider.idle_timeout_seconds.into()),
+            deadlines: deadlines(provider),
             rule,
         })
     }
@@ -108,41 +107,26 @@ pub(super) enum KeyHeader {
 /// The HTTP side of one provider.
 #[derive(Debug)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: Outgoing,
     base_url: Url,
 }
 
 impl Client {
     pub(super) fn new(settings: Settings<'_>) -> Result<Self, Off> {
-        let Settings { base_url, key, key_header, fixed_header, ca, connect_timeout, idle_timeout, rule } =
-            settings;
+        let Settings { base_url, key, key_header, fixed_header, ca, deadlines, rule } = settings;
         let base_url = Url::parse(base_url).map_err(|_| Off::BaseUrl)?;
         if !matches!(base_url.scheme(), "http" | "https") || !base_url.has_host() {
             return Err(Off::BaseUrl);
         }
-        // A literal address never reaches the resolver.
-        let literal = literal_address(&base_url);
-        literal.map_or(Ok(()), |address| rule.check(address))?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("vibectl-server/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers(key.as_ref(), key_header, fixed_header)?)
-            .tls_backend_preconfigured(tls(ca.as_deref())?)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .connect_timeout(connect_timeout)
-            .read_timeout(idle_timeout)
-            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
-            .pool_idle_timeout(MAX_IDLE)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT);
-        if rule == AddressRule::Guarded {
-            builder = builder.dns_resolver(GuardedResolver(rule));
-        }
-        // HTTPS_PROXY and its kin hold for everything but this machine, as in most tools.
-        if literal.is_some_and(|address| address.is_loopback()) || base_url.host_str() == Some("localhost") {
-            builder = builder.no_proxy();
-        }
-        Ok(Self { http: builder.build()?, base_url })
+        let http = Outgoing::new(outgoing::Settings {
+            url: Some(&base_url),
+            rule,
+            ca: ca.as_deref(),
+            headers: headers(key.as_ref(), key_header, fixed_header)?,
+            deadlines,
+            kept: MAX_IDLE_CONNECTIONS,
+        })?;
+        Ok(Self { http, base_url })
     }
 
     /// The host that requests go to.
@@ -179,7 +163,7 @@ impl Client {
     ) -> Result<Response, ProviderError> {
         let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, JSON);
         let request = request.header(header::ACCEPT, accept).headers(extra.into_iter().collect());
-        send(request.body(body)).await
+        self.send(request.body(body)).await
     }
 
     /// Asks for a path below the base URL, as in [`Self::post`]; the response has a status of success.
@@ -193,7 +177,17 @@ impl Client {
         path: &str,
         extra: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
     ) -> Result<Response, ProviderError> {
-        send(self.http.get(self.url(path)).headers(extra.into_iter().collect())).await
+        self.send(self.http.get(self.url(path)).headers(extra.into_iter().collect())).await
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, ProviderError> {
+        let response = self.http.send(request).await.map_err(ProviderError::from_transport)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.body(MAX_ERROR_BYTES).await.unwrap_or_default();
+        Err(ProviderError::from_status(status, &headers, &body))
     }
 
     /// Where a path leads to.
@@ -206,37 +200,20 @@ impl Client {
     }
 }
 
-async fn send(request: reqwest::RequestBuilder) -> Result<Response, ProviderError> {
-    let response = request.send().await.map_err(ProviderError::from_transport)?;
-    if response.status().is_success() {
-        return Ok(response);
+/// How long a provider may take, as its config says. What holds for a whole call is the call's business, which may be a stream.
+fn deadlines(provider: &vibectl_config::Provider) -> Deadlines {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Deadlines {
+        connect: seconds(provider.connect_timeout_seconds),
+        first_byte: seconds(provider.first_byte_timeout_seconds),
+        idle: seconds(provider.idle_timeout_seconds),
+        total: None,
     }
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
-    Err(ProviderError::from_status(status, &headers, &body))
 }
 
 /// The whole body of a response.
 pub(super) async fn read_body(response: Response) -> Result<Bytes, ProviderError> {
-    read(response, MAX_BODY_BYTES).await
-}
-
-async fn read(mut response: Response, limit: usize) -> Result<Bytes, ProviderError> {
-    let mut body = BytesMut::new();
-    while let Some(piece) = response.chunk().await.map_err(ProviderError::from_transport)? {
-        if body.len() + piece.len() > limit {
-            return Err(ProviderError::new(
-                ProviderErrorKind::BadAnswer,
-                "the provider's answer is too long",
-            ));
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body.freeze())
-}
-
-pub(crate) fn literal_address(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+    response.body(MAX_BODY_BYTES).await.map_err(ProviderError::from_transport)
 }
 
 fn headers(
@@ -260,27 +237,6 @@ fn headers(
     Ok(headers)
 }
 
-/// TLS with the given CA alone, or with Mozilla's roots, which the binary carries: images have no trust store.
-pub(crate) fn tls(ca: Option<&[u8]>) -> Result<ClientConfig, Off> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        // All of it or nothing: a bundle of which a part is left out would trust less than its owner believes.
-        Some(pem) => {
-            let text = std::str::from_utf8(pem).map_err(|_| CertificateError::Missing)?;
-            for (number, certificate) in (1..).zip(TrustBundle::from_pem(text)?.certificates()) {
-                roots.add(certificate.clone()).map_err(|_| CertificateError::Der(number))?;
-            }
-        }
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,15 +249,14 @@ mod tests {
             key_header: KeyHeader::Bearer,
             fixed_header: None,
             ca: None,
-            connect_timeout: second,
-            idle_timeout: second,
+            deadlines: Deadlines::of_whole(second, second),
             rule,
         };
         Client::new(settings).map_err(|off| off.to_string())
     }
 
     #[test]
-    fn every_spelling_of_an_address_that_is_refused_is_refused() {
+    fn e01_every_spelling_of_an_address_that_is_refused_is_refused() {
         let spellings = [
             ("http://127.0.0.1:8000/v1", "a loopback address"),
             ("http://127.1/v1", "a loopback address"),
@@ -337,33 +292,12 @@ mod tests {
             key_header: KeyHeader::Plain("x-api-key"),
             fixed_header: None,
             ca: None,
-            connect_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
+            deadlines: Deadlines::of_whole(Duration::from_secs(1), Duration::from_secs(1)),
             rule: AddressRule::Guarded,
         };
 
         let shown = format!("{:?}", Client::new(settings).expect("a good client"));
 
         assert!(!shown.contains("hunter2"), "{shown}");
-    }
-
-    #[test]
-    fn b11_a_ca_file_is_trusted_whole_or_refused_with_the_block_and_an_empty_one_trusts_nobody() {
-        let day = Duration::from_hours(24);
-        let names = vibectl_pki::Names::parse(["model.test"]).expect("a name");
-        let ca = vibectl_pki::Ca::constrained("test", &names, day, jiff::Timestamp::now()).expect("a CA");
-        let good = ca.chain_pem();
-        let told = |pem: &str| tls(Some(pem.as_bytes())).err().map(|off| off.to_string()).unwrap_or_default();
-
-        assert_eq!(told(&format!("{good}{good}")), "");
-        for nothing in ["", "no certificate"] {
-            assert!(
-                told(nothing).starts_with("its CA file cannot be used: no certificate found"),
-                "{nothing}"
-            );
-        }
-        let second_is_bad = format!("{good}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-        assert!(told(&second_is_bad).contains("certificate 2"), "{}", told(&second_is_bad));
-        assert!(told(&format!("{good}{}", &good[..40])).contains("PEM block 2"), "{}", told(&good[..40]));
     }
 }

@@ -10,6 +10,8 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::outgoing::SendError;
+
 /// The longest wait that a provider can make us recommend.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -38,6 +40,8 @@ pub struct ProviderError {
     pub code: Option<&'static str>,
     message: Cow<'static, str>,
     detail: String,
+    /// Somebody has to change something before it passes.
+    lasting: bool,
 }
 
 /// Kinds of failure.
@@ -80,12 +84,31 @@ impl ProviderErrorKind {
 impl ProviderError {
     /// A failure with our own words for it.
     pub(super) fn new(kind: ProviderErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, status: None, code: None, message: message.into(), detail: String::new() }
+        Self {
+            kind,
+            status: None,
+            code: None,
+            message: message.into(),
+            detail: String::new(),
+            lasting: false,
+        }
     }
 
     /// The provider is off.
     pub(super) fn off(reason: &str) -> Self {
-        Self::new(ProviderErrorKind::Unavailable, format!("the provider is off: {reason}"))
+        let message = format!("the provider is off: {reason}");
+        Self { lasting: true, ..Self::new(ProviderErrorKind::Unavailable, message) }
+    }
+
+    /// It was told off by its own rate limit not long ago, and is not asked before so much time has passed.
+    pub(crate) fn resting(rest: Duration) -> Self {
+        let kind = ProviderErrorKind::RateLimited { retry_after: Some(rest) };
+        Self::new(kind, "the provider's rate limit is reached")
+    }
+
+    /// It answered, and had not ended when its time was up.
+    pub(crate) fn took_too_long() -> Self {
+        Self::new(ProviderErrorKind::Timeout, "the provider took longer than it may (total_timeout_seconds)")
     }
 
     /// The dialect cannot say this, in the words of the caller's API.
@@ -100,15 +123,18 @@ impl ProviderError {
     }
 
     /// The request could not be sent, or its answer not be read to its end.
-    pub(super) fn from_transport(error: reqwest::Error) -> Self {
-        let (kind, message) = match () {
-            () if error.is_connect() => (ProviderErrorKind::Unavailable, "the provider cannot be reached"),
-            () if error.is_timeout() => (ProviderErrorKind::Timeout, "the provider did not answer in time"),
-            () => (ProviderErrorKind::Unavailable, "the connection to the provider broke"),
+    pub(super) fn from_transport(error: SendError) -> Self {
+        let detail = with_causes(&error);
+        let (kind, message) = match error {
+            SendError::Late => (ProviderErrorKind::Timeout, "the provider did not answer in time"),
+            SendError::TooLong(_) => (ProviderErrorKind::BadAnswer, "the provider's answer is too long"),
+            SendError::Address(_) => (ProviderErrorKind::Unavailable, "the provider cannot be reached"),
+            SendError::Http(error) if error.is_connect() => {
+                (ProviderErrorKind::Unavailable, "the provider cannot be reached")
+            }
+            SendError::Http(_) => (ProviderErrorKind::Unavailable, "the connection to the provider broke"),
         };
-        // A URL can carry a key.
-        let error = error.without_url();
-        Self { detail: with_causes(&error), ..Self::new(kind, message) }
+        Self { detail, ..Self::new(kind, message) }
     }
 
     /// The provider answered with a status other than success.
@@ -166,12 +192,25 @@ impl ProviderError {
             code,
             message: format!("{message} (status {}{named})", status.as_u16()).into(),
             detail: format!("type {:?}, code {:?}", wire.kind(), wire.code()),
+            lasting: matches!(status.as_u16(), 402 | 404),
         }
     }
 
     /// Whether another provider may do better.
     pub fn is_retriable(&self) -> bool {
         self.kind != ProviderErrorKind::Rejected
+    }
+
+    /// Whether the same provider may do better in a moment: it failed in passing, or has had too many requests. One that took too
+    /// long would take as long again.
+    pub fn may_pass(&self) -> bool {
+        !self.lasting
+            && matches!(self.kind, ProviderErrorKind::Unavailable | ProviderErrorKind::RateLimited { .. })
+    }
+
+    /// Whether it was not even asked, since it cannot be as things are.
+    pub fn is_off(&self) -> bool {
+        self.lasting && self.status.is_none()
     }
 
     /// For the debug log only.
@@ -272,6 +311,25 @@ mod tests {
         for (status, kind) in table {
             assert_eq!(failed(status, "").kind, kind, "{status}");
         }
+    }
+
+    #[test]
+    fn a_failure_passes_unless_somebody_has_to_change_something() {
+        for (status, passes) in [
+            (429, true),
+            (500, true),
+            (503, true),
+            (529, true),
+            (400, false),
+            (401, false),
+            (402, false),
+            (404, false),
+            (504, false),
+        ] {
+            assert_eq!(failed(status, "").may_pass(), passes, "{status}");
+        }
+        let off = ProviderError::off("no key");
+        assert!(off.is_off() && !off.may_pass() && !failed(404, "").is_off());
     }
 
     #[test]

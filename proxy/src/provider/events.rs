@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::Response;
 use tokio::time::timeout;
 
 use super::{
     ProviderError,
+    client::Response,
     sse::{Frame, Splitter},
 };
 

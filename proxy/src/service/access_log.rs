@@ -15,6 +15,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Code, Status};
 
+use crate::cost::Cost;
 use crate::listener::Peer;
 use crate::listener::connection::InProgress;
 use crate::metrics::family::OTHER;
@@ -31,6 +32,7 @@ pub struct Entry {
     subject: OnceLock<String>,
     model: OnceLock<String>,
     outcome: OnceLock<String>,
+    cost: OnceLock<Cost>,
 }
 
 impl Entry {
@@ -47,6 +49,13 @@ impl Entry {
     /// The model that answered: one of the config, never what a caller made up.
     pub fn model(&self, model: &str) {
         let _ = self.model.set(model.to_owned());
+    }
+
+    /// What the complete answer cost, where that is known.
+    pub fn cost(&self, cost: Option<Cost>) {
+        if let Some(cost) = cost {
+            let _ = self.cost.set(cost);
+        }
     }
 
     /// How the call ended, where the status cannot tell: an error code sent as a message.
@@ -133,7 +142,7 @@ impl Drop for Record {
         let metrics = &self.shared.metrics;
         metrics.requests.with([&self.method, &code]).add(1);
         metrics.request_duration.observe(took.as_secs_f64());
-        let Entry { subject, model, outcome } = self.entry.as_ref();
+        let Entry { subject, model, outcome, cost } = self.entry.as_ref();
         tracing::info!(
             request_id = &*self.request_id,
             method = self.method,
@@ -141,6 +150,7 @@ impl Drop for Record {
             model = model.get(),
             code,
             outcome = outcome.get(),
+            cost_usd = cost.get().map(tracing::field::display),
             duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             peer = self.peer.map(|peer| tracing::field::display(peer.0)),
             "request"

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn leaving_a_stream_ends_the_upstream_call() {
+async fn e11_leaving_a_stream_ends_the_upstream_call() {
     let fake = Fake::start(Script::events(&[&delta("eight ch")]).then(Step::Hang)).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let mut stream = proxy.grpc().await.stream_execute(ask("hello")).await.expect("accepted").into_inner();
@@ -24,7 +24,7 @@ async fn leaving_a_stream_ends_the_upstream_call() {
 }
 
 #[tokio::test]
-async fn leaving_before_the_first_word_ends_the_upstream_call() {
+async fn e11_leaving_before_the_first_word_ends_the_upstream_call() {
     let fake = Fake::start(Script { wait: Duration::from_secs(60), ..Script::stream(&["late"]) }).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let mut client = proxy.grpc().await;
@@ -37,7 +37,7 @@ async fn leaving_before_the_first_word_ends_the_upstream_call() {
 }
 
 #[tokio::test]
-async fn leaving_a_unary_call_ends_the_upstream_call() {
+async fn e11_leaving_a_unary_call_ends_the_upstream_call() {
     let fake = Fake::start(Script { wait: Duration::from_secs(60), ..Script::answer("late") }).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let mut client = proxy.grpc().await;
@@ -50,7 +50,7 @@ async fn leaving_a_unary_call_ends_the_upstream_call() {
 }
 
 #[tokio::test]
-async fn leaving_an_http_stream_ends_the_upstream_call() {
+async fn e11_leaving_an_http_stream_ends_the_upstream_call() {
     let fake = Fake::start(Script::events(&[&delta("begun")]).then(Step::Hang)).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let mut response = proxy.chat(r#"{"stream":true,"messages":[{"role":"user","content":"hello"}]}"#).await;
@@ -63,7 +63,7 @@ async fn leaving_an_http_stream_ends_the_upstream_call() {
 }
 
 #[tokio::test]
-async fn leaving_an_http_request_that_waits_ends_the_upstream_call() {
+async fn e11_leaving_an_http_request_that_waits_ends_the_upstream_call() {
     let fake = Fake::start(Script { wait: Duration::from_secs(60), ..Script::answer("late") }).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let request = client()

@@ -39,6 +39,9 @@ pub(crate) struct Script {
     /// Silence before the head of the response.
     pub(crate) wait: Duration,
     pub(crate) steps: Vec<Step>,
+    /// Says the last message of the request so many times instead, in a stream, with a pause after each; and breaks in the
+    /// middle if the message asks for it.
+    pub(crate) parrot: Option<usize>,
 }
 
 /// One step of a response's body.
@@ -59,7 +62,8 @@ pub(crate) struct Fake {
 }
 
 struct Seen {
-    script: Script,
+    /// One for each request in order; the last one for all that follow.
+    scripts: Vec<Script>,
     requests: Mutex<Vec<(HeaderMap, Bytes)>>,
     paths: Mutex<Vec<String>>,
     abandoned: Notify,
@@ -74,7 +78,25 @@ impl Script {
             headers: vec![("content-type", content_type)],
             wait: Duration::ZERO,
             steps: vec![Step::Send(body.into())],
+            parrot: None,
         }
+    }
+
+    /// A stream that says what it is asked so many times.
+    pub(crate) fn parrot(times: usize) -> Self {
+        Self { parrot: Some(times), ..Self::body("text/event-stream", "") }
+    }
+
+    /// What a parrot does with a request.
+    fn repeating(&self, request: &[u8]) -> Vec<Step> {
+        let Some(times) = self.parrot else { return self.steps.clone() };
+        let request: serde_json::Value = serde_json::from_slice(request).expect("JSON");
+        let last = request["messages"].as_array().and_then(|all| all.last()).expect("a message");
+        let text = last["content"].as_str().expect("text");
+        let piece = Step::Send(format!("data: {}\n\n", delta(text)).into());
+        let said = (0..times).flat_map(|_| [piece.clone(), Step::Wait(Duration::from_millis(1))]);
+        let rest = if text.contains(BREAK) { vec![Step::Cut] } else { Self::stream(&[]).steps };
+        said.chain(rest).collect()
     }
 
     /// A whole answer with this text.
@@ -116,6 +138,9 @@ impl Script {
     }
 }
 
+/// A parrot breaks off after a message with this in it.
+pub(crate) const BREAK: &str = "break";
+
 /// A chunk with a piece of text.
 pub(crate) fn delta(text: &str) -> String {
     let text = serde_json::to_string(text).expect("JSON");
@@ -124,7 +149,12 @@ pub(crate) fn delta(text: &str) -> String {
 
 impl Fake {
     pub(crate) async fn start(script: Script) -> Self {
-        Self::listen(script, async |tcp| Ok(tcp)).await
+        Self::in_turn(vec![script]).await
+    }
+
+    /// Answers each request by the next script, and all after the last one by the last.
+    pub(crate) async fn in_turn(scripts: Vec<Script>) -> Self {
+        Self::listen(scripts, async |tcp| Ok(tcp)).await
     }
 
     /// The same behind TLS.
@@ -138,10 +168,10 @@ impl Fake {
             .expect("a certificate");
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        Self::listen(script, move |tcp| acceptor.accept(tcp)).await
+        Self::listen(vec![script], move |tcp| acceptor.accept(tcp)).await
     }
 
-    async fn listen<S, F>(script: Script, accept: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    async fn listen<S, F>(scripts: Vec<Script>, accept: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         F: Future<Output = io::Result<S>> + Send,
@@ -149,7 +179,7 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let seen = Seen {
-            script,
+            scripts,
             requests: Mutex::default(),
             paths: Mutex::default(),
             abandoned: Notify::new(),
@@ -224,15 +254,20 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a whole request");
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     seen.paths.lock().expect("not poisoned").push(path.to_owned());
-    seen.requests.lock().expect("not poisoned").push((parts.headers, body));
+    let number = {
+        let mut requests = seen.requests.lock().expect("not poisoned");
+        requests.push((parts.headers, body.clone()));
+        requests.len() - 1
+    };
     let guard = Guard(Some(Arc::clone(&seen)));
-    let script = seen.script.clone();
+    let script = seen.scripts.get(number).or(seen.scripts.last()).expect("a script").clone();
     sleep(script.wait).await;
     let mut response = Response::builder().status(script.status);
-    for (name, value) in script.headers {
-        response = response.header(name, value);
+    for (name, value) in &script.headers {
+        response = response.header(*name, *value);
     }
-    let pieces = stream::unfold((script.steps.into_iter(), guard), async |(mut steps, mut guard)| {
+    let steps = script.repeating(&body);
+    let pieces = stream::unfold((steps.into_iter(), guard), async |(mut steps, mut guard)| {
         loop {
             match steps.next() {
                 Some(Step::Send(bytes)) => return Some((Ok(bytes), (steps, guard))),

@@ -92,7 +92,7 @@ async fn an_answer_without_an_end_to_its_size_is_cut_off() {
 }
 
 #[tokio::test]
-async fn silence_before_the_first_byte_ends_after_the_idle_timeout() {
+async fn e07_silence_before_the_first_byte_ends_after_its_timeout() {
     let start = Instant::now();
 
     let script = Script { wait: Duration::from_secs(60), ..Script::answer("late") };
@@ -103,7 +103,7 @@ async fn silence_before_the_first_byte_ends_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn silence_within_a_stream_ends_after_the_idle_timeout() {
+async fn e07_silence_within_a_stream_ends_after_the_idle_timeout() {
     let fake = Fake::start(Script::events(&[&delta("begun")]).then(Step::Hang)).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
 
@@ -151,7 +151,7 @@ async fn a_stream_without_its_last_event_is_fine_when_the_model_had_ended() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn e02_a_redirect_is_not_followed() {
     let target = Fake::start(Script::answer("elsewhere")).await;
     let location: &'static str = Box::leak(target.base_url().into_boxed_str());
     let mut script = Script::body("text/plain", "").with_status(307);

@@ -44,10 +44,16 @@ impl Proxy {
         Self { shared, address }
     }
 
-    /// Starts the service with one model, `small`, that these providers serve in this order.
+    /// Starts the service with one model, `small`, that these providers serve in this order. None is asked twice.
     pub(crate) async fn before(providers: &[String]) -> Self {
+        let settings = "retries: {attempts: 0}, first_byte_timeout_seconds: 1, idle_timeout_seconds: 1";
+        Self::before_with(settings, providers).await
+    }
+
+    /// The same with these settings of each provider.
+    pub(crate) async fn before_with(settings: &str, providers: &[String]) -> Self {
         let provider = |(index, base_url): (usize, &String)| {
-            format!("{{name: p{index}, idle_timeout_seconds: 1, openai: {{base_url: '{base_url}'}}}}")
+            format!("{{name: p{index}, {settings}, openai: {{base_url: '{base_url}'}}}}")
         };
         let route = |index| format!("{{provider: p{index}, model: m-{index}, priority: {index}}}");
         let routes: Vec<_> = (0..providers.len()).map(route).collect();

@@ -31,7 +31,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
-        let fake = Fake::start(Script::events(&[&delta("begun")]).then(Step::Hang)).await;
+        Self::before(Script::events(&[&delta("begun")]).then(Step::Hang)).await
+    }
+
+    /// The same with a provider that answers so.
+    pub(crate) async fn before(script: Script) -> Self {
+        let fake = Fake::start(script).await;
         let proxy = Proxy::before(&[fake.base_url()]).await;
         let key = SigningKey::generate(Algorithm::Es256).expect("a key");
         let world = Self { proxy, fake, key };
@@ -73,9 +78,15 @@ impl World {
     }
 
     async fn open(&self, uid: &str) -> Result<Streaming<StreamChunk>, tonic::Status> {
-        let mut request: Request<ExecuteRequest> = Request::new(ask("hello"));
-        request.metadata_mut().insert("authorization", self.bearer(uid).parse().expect("a header"));
+        let request = self.request(uid);
         self.proxy.grpc().await.stream_execute(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A request of this caller.
+    pub(crate) fn request(&self, uid: &str) -> Request<ExecuteRequest> {
+        let mut request = Request::new(ask("hello"));
+        request.metadata_mut().insert("authorization", self.bearer(uid).parse().expect("a header"));
+        request
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 
 const PATHS: [(&str, Scope); 2] = [("/v1/models", Scope::Models), ("/vibectl/v1/status", Scope::Admin)];
 
-async fn get(world: &World, path: &str) -> (StatusCode, Value) {
+pub(crate) async fn get(world: &World, path: &str) -> (StatusCode, Value) {
     let request = client()
         .get(format!("http://{}{path}", world.proxy.address))
         .header("authorization", world.bearer("alice"));

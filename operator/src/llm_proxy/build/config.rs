@@ -19,7 +19,7 @@ use vibectl_token::{audience_of, issuer_of};
 use super::{deployment::SHUTDOWN_GRACE_SECONDS, object::metadata};
 use crate::{
     error::Error,
-    llm_proxy::validate::{self, TlsMode, ValidatedProxy},
+    llm_proxy::validate::{self, Calls, TlsMode, ValidatedProxy},
     names::{CHALLENGE_PORT, TEMPLATE_LABEL},
 };
 
@@ -51,7 +51,7 @@ pub(super) fn config(proxy: &ValidatedProxy) -> Config {
         tls: tls(proxy.tls.is_encrypted()),
         acme: acme(&proxy.tls),
         admin: Admin { enabled: true, ..Admin::default() },
-        providers: proxy.providers.iter().map(provider).collect(),
+        providers: proxy.providers.iter().map(|one| provider(one, proxy.replicas)).collect(),
         models: proxy.models.iter().map(model).collect(),
         access: Some(Access::new(issuer_of(&proxy.uid), audience_of(&proxy.uid))),
         fleet: Some(Fleet::default()),
@@ -82,10 +82,14 @@ fn acme(tls: &TlsMode) -> Acme {
     }
 }
 
+/// What one replica may take of a count so that all together keep it.
+fn divided(count: Option<u32>, replicas: u16) -> Option<u32> {
+    count.map(|count| count.div_ceil(u32::from(replicas.max(1))))
+}
+
 /// What one replica may take so that all together keep the limit. Counts are divided; what holds for one call is not.
 fn share(limits: &Limits, replicas: u16) -> Limits {
-    let replicas = u32::from(replicas.max(1));
-    let divided = |limit: Option<u32>| limit.map(|limit| limit.div_ceil(replicas));
+    let divided = |limit| divided(limit, replicas);
     Limits {
         max_requests_per_minute: divided(limits.max_requests_per_minute),
         max_tokens_per_minute: divided(limits.max_tokens_per_minute),
@@ -95,7 +99,7 @@ fn share(limits: &Limits, replicas: u16) -> Limits {
     }
 }
 
-fn provider(provider: &validate::Provider) -> Provider {
+fn provider(provider: &validate::Provider, replicas: u16) -> Provider {
     let file = |name: &str| -> PathBuf { [PROVIDERS_DIR, &provider.name, name].iter().collect() };
     let endpoint = |endpoint: &validate::Endpoint| {
         let validate::Endpoint { base_url, api_key, ca_bundle } = endpoint;
@@ -131,12 +135,23 @@ fn provider(provider: &validate::Provider) -> Provider {
                 .map(|_| SecretSource::File(file(SESSION_TOKEN_FILE))),
         }),
     };
-    Provider::new(&provider.name, kind)
+    let Calls { connect_seconds, first_byte_seconds, idle_seconds, total_seconds, max_concurrency, retries } =
+        provider.calls;
+    Provider {
+        name: provider.name.clone(),
+        kind,
+        connect_timeout_seconds: connect_seconds,
+        first_byte_timeout_seconds: first_byte_seconds,
+        idle_timeout_seconds: idle_seconds,
+        total_timeout_seconds: total_seconds,
+        max_concurrency: divided(max_concurrency, replicas),
+        retries,
+    }
 }
 
 fn model(model: &validate::Model) -> Model {
-    let validate::Model { name, aliases, routes } = model.clone();
-    Model { name, aliases, routes, max_context_length: None }
+    let validate::Model { name, aliases, routes, structured_repair } = model.clone();
+    Model { name, aliases, routes, max_context_length: None, structured_repair }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use super::{
     Seen,
     certificate::{self, Served},
-    migration,
+    key_refused, migration,
 };
 use crate::{
     api::conditions::{ConditionType, Finding, Reason, State},
@@ -32,7 +32,7 @@ pub(super) fn findings(
     let accepted = Finding::yes(ConditionType::Accepted, Reason::Valid, "the spec is valid");
     [
         Some(accepted),
-        Some(resolved(validated)),
+        Some(resolved(validated, seen)),
         certificate_ready,
         Some(progressing(validated, &resources.deployment, seen)),
         Some(ready),
@@ -43,17 +43,20 @@ pub(super) fn findings(
     .collect()
 }
 
-fn resolved(validated: &ValidatedProxy) -> Finding {
-    let unresolved = validated.unresolved();
-    let Some(first) = unresolved.first() else {
-        return Finding::yes(
+/// What is missing comes before what a provider does not accept: it is the more certain of the two.
+fn resolved(validated: &ValidatedProxy, seen: &Seen) -> Finding {
+    let missing = validated.unresolved().into_iter().map(|missing| (missing.reason, missing.message.clone()));
+    let refused = validated.providers.iter().filter(|provider| seen.keys_refused.contains(&provider.name));
+    let refused = refused.map(|provider| (Reason::KeyRefused, key_refused(provider)));
+    let (reasons, messages): (Vec<Reason>, Vec<String>) = missing.chain(refused).unzip();
+    match reasons.first() {
+        Some(reason) => Finding::no(ConditionType::ResolvedRefs, *reason, messages.join("; ")),
+        None => Finding::yes(
             ConditionType::ResolvedRefs,
             Reason::Resolved,
             "everything that the spec names was found",
-        );
-    };
-    let messages: Vec<&str> = unresolved.iter().map(|missing| missing.message.as_str()).collect();
-    Finding::no(ConditionType::ResolvedRefs, first.reason, messages.join("; "))
+        ),
+    }
 }
 
 fn ready(validated: &ValidatedProxy, deployment: &Deployment, certificate: Option<&Finding>) -> Finding {

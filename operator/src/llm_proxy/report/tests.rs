@@ -104,6 +104,26 @@ fn a_provider_that_a_pod_does_not_use_is_not_available() {
 }
 
 #[test]
+fn e04_a_key_that_a_provider_refuses_shows_with_the_names_of_provider_and_secret_and_heals_by_itself() {
+    let (mut proxy, validated) = (fixtures::proxy("providers"), fixtures::validated("providers"));
+    let refused = Seen { keys_refused: ["local".to_owned()].into(), ..seen() };
+    let applied = deployment("providers", rolled_out(3));
+
+    let status = report(&proxy, &validated, &applied, &refused, fixtures::now());
+
+    let told = find(&status.conditions, ConditionType::ResolvedRefs).unwrap();
+    assert_eq!((told.status.as_str(), told.reason.as_str()), ("False", "KeyRefused"));
+    assert_eq!(told.message, r#"provider "local" does not accept the key "api-key" of Secret "llama-key""#);
+    assert_eq!(status.providers[0].reason.as_ref(), Some(&told.message));
+    assert!(is_true(&status.conditions, ConditionType::Ready), "the other providers serve");
+
+    proxy.status = Some(status);
+    let status = report(&proxy, &validated, &applied, &seen(), fixtures::now());
+    assert!(is_true(&status.conditions, ConditionType::ResolvedRefs));
+    assert!(status.providers[0].available);
+}
+
+#[test]
 fn each_trouble_has_its_reason() {
     let (proxy, validated) = (fixtures::proxy("providers"), fixtures::validated("providers"));
     let of = |status: DeploymentStatus, seen: &Seen| {

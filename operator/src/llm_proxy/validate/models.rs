@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use vibectl_config::Route;
+use vibectl_config::{Price, Rate, Route};
 
 use super::Mistakes;
 use crate::api::{LlmProxySpec, llm_proxy};
@@ -16,14 +16,16 @@ pub struct Model {
     pub aliases: Vec<String>,
     /// At least one.
     pub routes: Vec<Route>,
+    /// Whether an answer that is not valid for its schema gets a second chance.
+    pub structured_repair: bool,
 }
 
 impl Model {
     /// The model of a proxy that names none.
     pub fn embedded_echo() -> Self {
-        let vibectl_config::Model { name, aliases, routes, max_context_length: _ } =
+        let vibectl_config::Model { name, aliases, routes, max_context_length: _, structured_repair } =
             vibectl_config::Model::embedded_echo();
-        Self { name, aliases, routes }
+        Self { name, aliases, routes, structured_repair }
     }
 }
 
@@ -48,7 +50,9 @@ pub(super) fn validate(
             let path = format!("spec.models[{index}]");
             unique(&path, model, &mut taken, mistakes);
             let routes = routes(&path, &model.routes, &providers, mistakes);
-            Model { name: model.name.clone(), aliases: model.aliases.clone(), routes }
+            let structured_repair =
+                model.structured_repair.unwrap_or(vibectl_config::Model::DEFAULT_STRUCTURED_REPAIR);
+            Model { name: model.name.clone(), aliases: model.aliases.clone(), routes, structured_repair }
         })
         .collect();
     if let Some(default) = spec.default_model.as_deref().filter(|default| !taken.contains(default)) {
@@ -85,7 +89,7 @@ fn routes(
     }
     let mut valid = Vec::new();
     for (index, route) in routes.iter().enumerate() {
-        let llm_proxy::Route { provider, model, priority, weight } = route;
+        let llm_proxy::Route { provider, model, priority, weight, price } = route;
         if !providers.contains(provider.as_str()) {
             let path = format!("{path}.routes[{index}].provider");
             mistakes.invalid(&path, format!("{provider:?} is not one of spec.providers"));
@@ -93,8 +97,22 @@ fn routes(
         valid.push(Route {
             priority: u32::try_from(*priority).unwrap_or(0),
             weight: u32::try_from(*weight).unwrap_or(1).max(1),
+            price: price
+                .as_ref()
+                .and_then(|it| self::price(&format!("{path}.routes[{index}].price"), it, mistakes)),
             ..Route::new(provider, model)
         });
     }
     valid
+}
+
+fn price(path: &str, price: &llm_proxy::Price, mistakes: &mut Mistakes) -> Option<Price> {
+    let llm_proxy::Price { input, cached_input, output } = price;
+    let mut rate = |field: &str, text: &str| {
+        let rate = text.parse::<Rate>();
+        rate.map_err(|no_rate| mistakes.invalid(&format!("{path}.{field}"), no_rate)).ok()
+    };
+    let (input, output) = (rate("input", input), rate("output", output));
+    let cached_input = cached_input.as_ref().and_then(|text| rate("cachedInput", text));
+    Some(Price { input: input?, cached_input, output: output? })
 }

@@ -9,7 +9,10 @@ use vibectl_config::mount::{
 use vibectl_pki::TrustBundle;
 use zeroize::Zeroizing;
 
-use super::{Mistakes, Unresolved};
+use super::{
+    Mistakes, Unresolved,
+    calls::{self, Calls},
+};
 use crate::{
     api::{conditions::Reason, provider, reference::SecretKey},
     llm_proxy::dereference::{Lookup, Referenced},
@@ -22,6 +25,8 @@ pub struct Provider {
     pub name: String,
     /// Of which kind.
     pub kind: ProviderKind,
+    /// What holds for its calls.
+    pub calls: Calls,
 }
 
 /// The kinds that there are.
@@ -103,7 +108,7 @@ impl Provider {
     /// The provider of a proxy that names none.
     pub fn embedded_echo() -> Self {
         let kind = ProviderKind::Echo { delay_ms: 0, reply: None };
-        Self { name: vibectl_config::EMBEDDED_ECHO.to_owned(), kind }
+        Self { name: vibectl_config::EMBEDDED_ECHO.to_owned(), kind, calls: Calls::default() }
     }
 
     /// What it needs and cannot have; with any of these it is off.
@@ -162,7 +167,8 @@ pub(super) fn validate(
             mistakes.invalid(&format!("{path}.name"), format!("{:?} is there twice", provider.name));
         }
         let kind = kind(&path, provider, referenced, mistakes);
-        valid.extend(kind.map(|kind| Provider { name: provider.name.clone(), kind }));
+        let calls = calls::validate(&path, provider, mistakes);
+        valid.extend(kind.map(|kind| Provider { name: provider.name.clone(), kind, calls }));
     }
     valid
 }
@@ -173,8 +179,19 @@ fn kind(
     referenced: &Referenced,
     mistakes: &mut Mistakes,
 ) -> Option<ProviderKind> {
-    let provider::Provider { name: _, echo, openai, azure_openai, anthropic, gemini, bedrock, vertex } =
-        provider;
+    let provider::Provider {
+        name: _,
+        echo,
+        openai,
+        azure_openai,
+        anthropic,
+        gemini,
+        bedrock,
+        vertex,
+        timeouts: _,
+        max_concurrency: _,
+        retries: _,
+    } = provider;
     let later = [("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud")];
     let here = [
         echo.is_some(),

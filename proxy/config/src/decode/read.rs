@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Cursor, base_url};
 use crate::{
     document::{Kind, Scalar, Style, Value},
+    schema::Rate,
     secret::Secret,
 };
 
@@ -45,6 +46,14 @@ impl Cursor<'_> {
             }
             None => self.unexpected(&describe(&range)),
         }
+    }
+
+    /// Dollars for a million tokens, in quotes or not: what stands there is read as it is, never as a floating point number.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        let parsed = self.scalar().and_then(|scalar| scalar.text.trim().parse().ok());
+        parsed.or_else(|| {
+            self.unexpected("dollars, such as 2.50 (up to six digits, and up to six after the point)")
+        })
     }
 
     /// An integer that fits a port.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::EMBEDDED_ECHO;
+use super::{EMBEDDED_ECHO, price::Price};
 use crate::decode::Cursor;
 
 /// A model as callers see it.
@@ -18,9 +18,15 @@ pub struct Model {
     /// The context length that is told to callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_context_length: Option<u32>,
+    /// Whether an answer that is not valid for its schema gets a second chance.
+    #[serde(skip_serializing_if = "Model::is_default_structured_repair")]
+    pub structured_repair: bool,
 }
 
 impl Model {
+    /// Of a model that says nothing: the first answer is paid already, and without a second one it was for nothing.
+    pub const DEFAULT_STRUCTURED_REPAIR: bool = true;
+
     /// The model that exists when a config names none.
     pub fn embedded_echo() -> Self {
         Self {
@@ -28,6 +34,7 @@ impl Model {
             aliases: vec!["default".to_owned()],
             routes: vec![Route::new(EMBEDDED_ECHO, EMBEDDED_ECHO)],
             max_context_length: None,
+            structured_repair: Self::DEFAULT_STRUCTURED_REPAIR,
         }
     }
 
@@ -40,9 +47,17 @@ impl Model {
                 .required("routes", |cursor| Some(cursor.some_items().iter().map(Route::decode).collect()))
                 .unwrap_or_default(),
             max_context_length: section.read("max_context_length", |cursor| cursor.integer(1..=u32::MAX)),
+            structured_repair: section
+                .read("structured_repair", Cursor::boolean)
+                .unwrap_or(Self::DEFAULT_STRUCTURED_REPAIR),
         };
         section.finish();
         model
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_default_structured_repair(structured_repair: &bool) -> bool {
+        *structured_repair == Self::DEFAULT_STRUCTURED_REPAIR
     }
 
     /// Everything that the model answers to: its name first, then its aliases.
@@ -72,6 +87,9 @@ pub struct Route {
     /// The share among routes of the same priority.
     #[serde(skip_serializing_if = "Route::is_default_weight")]
     pub weight: u32,
+    /// What the provider asks for it; absent: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 impl Route {
@@ -87,6 +105,7 @@ impl Route {
             model: model.into(),
             priority: Self::DEFAULT_PRIORITY,
             weight: Self::DEFAULT_WEIGHT,
+            price: None,
         }
     }
 
@@ -101,6 +120,7 @@ impl Route {
             weight: section
                 .read("weight", |cursor| cursor.integer(1..=MAX_WEIGHT))
                 .unwrap_or(Self::DEFAULT_WEIGHT),
+            price: section.read("price", |cursor| Some(Price::decode(cursor))),
         };
         section.finish();
         route

@@ -11,7 +11,7 @@ pub use self::{
     azure_openai::AzureOpenAi,
     bedrock::{Bedrock, SecretSource},
 };
-use super::EMBEDDED_ECHO;
+use super::{EMBEDDED_ECHO, retries::Retries};
 use crate::decode::{Cursor, Section};
 
 /// One provider. In the file its kind is the one block beside `name`: `echo: {}` or `openai: {...}`.
@@ -23,13 +23,23 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// How long a connection may take to be made.
     pub connect_timeout_seconds: u32,
-    /// How long the provider may stay silent, before the first byte or between two.
+    /// How long it may take from the request to the first byte of its answer.
+    pub first_byte_timeout_seconds: u32,
+    /// How long it may stay silent between two pieces of its answer.
     pub idle_timeout_seconds: u32,
+    /// How long one call to it may take, a stream to its end; absent: as long as the call itself.
+    pub total_timeout_seconds: Option<u32>,
+    /// Calls that it may have at once from this server; absent: any number.
+    pub max_concurrency: Option<u32>,
+    /// Whether it is asked again after a failure.
+    pub retries: Retries,
 }
 
 impl Provider {
     /// The connect timeout of a provider that names none.
     pub const DEFAULT_CONNECT_TIMEOUT_SECONDS: u32 = 10;
+    /// The first-byte timeout of a provider that names none: an answer that is not streamed takes until it is complete.
+    pub const DEFAULT_FIRST_BYTE_TIMEOUT_SECONDS: u32 = 300;
     /// The idle timeout of a provider that names none.
     pub const DEFAULT_IDLE_TIMEOUT_SECONDS: u32 = 120;
 
@@ -39,7 +49,11 @@ impl Provider {
             name: name.into(),
             kind,
             connect_timeout_seconds: Self::DEFAULT_CONNECT_TIMEOUT_SECONDS,
+            first_byte_timeout_seconds: Self::DEFAULT_FIRST_BYTE_TIMEOUT_SECONDS,
             idle_timeout_seconds: Self::DEFAULT_IDLE_TIMEOUT_SECONDS,
+            total_timeout_seconds: None,
+            max_concurrency: None,
+            retries: Retries::default(),
         }
     }
 
@@ -58,9 +72,16 @@ impl Provider {
             connect_timeout_seconds: section
                 .read("connect_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS))
                 .unwrap_or(Self::DEFAULT_CONNECT_TIMEOUT_SECONDS),
+            first_byte_timeout_seconds: section
+                .read("first_byte_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS))
+                .unwrap_or(Self::DEFAULT_FIRST_BYTE_TIMEOUT_SECONDS),
             idle_timeout_seconds: section
                 .read("idle_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS))
                 .unwrap_or(Self::DEFAULT_IDLE_TIMEOUT_SECONDS),
+            total_timeout_seconds: section
+                .read("total_timeout_seconds", |cursor| cursor.integer(TIMEOUT_SECONDS)),
+            max_concurrency: section.read("max_concurrency", |cursor| cursor.integer(1..=u32::MAX)),
+            retries: section.decode("retries", Retries::decode),
         };
         section.finish_with(&[
             ("api_key", NO_KEYS_HERE),
@@ -79,7 +100,16 @@ const NOT_YET: &str =
 
 impl Serialize for Provider {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { name, kind, connect_timeout_seconds, idle_timeout_seconds } = self;
+        let Self {
+            name,
+            kind,
+            connect_timeout_seconds,
+            first_byte_timeout_seconds,
+            idle_timeout_seconds,
+            total_timeout_seconds,
+            max_concurrency,
+            retries,
+        } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", name)?;
         match kind {
@@ -93,8 +123,20 @@ impl Serialize for Provider {
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
             map.serialize_entry("connect_timeout_seconds", connect_timeout_seconds)?;
         }
+        if *first_byte_timeout_seconds != Self::DEFAULT_FIRST_BYTE_TIMEOUT_SECONDS {
+            map.serialize_entry("first_byte_timeout_seconds", first_byte_timeout_seconds)?;
+        }
         if *idle_timeout_seconds != Self::DEFAULT_IDLE_TIMEOUT_SECONDS {
             map.serialize_entry("idle_timeout_seconds", idle_timeout_seconds)?;
+        }
+        if let Some(seconds) = total_timeout_seconds {
+            map.serialize_entry("total_timeout_seconds", seconds)?;
+        }
+        if let Some(calls) = max_concurrency {
+            map.serialize_entry("max_concurrency", calls)?;
+        }
+        if *retries != Retries::default() {
+            map.serialize_entry("retries", retries)?;
         }
         map.end()
     }

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use reqwest::{Url, redirect, retry};
+use http::HeaderMap;
+use reqwest::Url;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::time::timeout;
 use vibectl_token::foreign::{Issuer, KeySource};
 
-use crate::provider::address::{AddressRule, GuardedResolver, Refused};
-use crate::provider::client::{literal_address, tls};
+use crate::outgoing::{Deadlines, Outgoing, SendError, Settings, Unusable};
+use crate::provider::address::{AddressRule, Refused};
 
 /// For each of the two requests, from the name look-up to the last byte.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -26,10 +26,10 @@ pub(super) enum FetchError {
     NotHttps(String),
     #[error("{url} has {refused}")]
     Address { url: String, refused: Refused },
-    #[error("failed to make an HTTP client: {0}")]
-    Client(String),
+    #[error("failed to make an HTTP client")]
+    Client(#[from] Unusable),
     #[error("failed to get {url}")]
-    Http { url: String, source: reqwest::Error },
+    Http { url: String, source: SendError },
     #[error("{url} did not answer in time")]
     Late { url: String },
     #[error("{url} answered with status {status}")]
@@ -45,8 +45,7 @@ pub(super) enum FetchError {
 /// Knows where the keys of one issuer are.
 #[derive(Debug)]
 pub(super) struct Fetcher {
-    http: reqwest::Client,
-    rule: AddressRule,
+    http: Outgoing,
     issuer: String,
     url: Option<String>,
 }
@@ -59,24 +58,19 @@ struct Document {
 
 impl Fetcher {
     pub(super) fn new(issuer: &Issuer, rule: AddressRule) -> Result<Self, FetchError> {
-        let unusable = |error: &dyn std::error::Error| FetchError::Client(error.to_string());
-        let roots = tls(issuer.ca_bundle.as_ref().map(String::as_bytes)).map_err(|off| unusable(&off))?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("vibectl-server/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(roots)
-            .https_only(true)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .pool_max_idle_per_host(0);
-        if rule == AddressRule::Guarded {
-            builder = builder.dns_resolver(GuardedResolver(rule));
-        }
+        let http = Outgoing::new(Settings {
+            url: None,
+            rule,
+            ca: issuer.ca_bundle.as_ref().map(String::as_bytes),
+            headers: HeaderMap::new(),
+            deadlines: Deadlines::of_whole(DEADLINE, DEADLINE),
+            kept: 0,
+        })?;
         let url = match &issuer.keys {
             KeySource::Url(url) => Some(url.clone()),
             KeySource::Inline(_) | KeySource::Discovery => None,
         };
-        let http = builder.build().map_err(|error| unusable(&error))?;
-        Ok(Self { http, rule, issuer: issuer.issuer.clone(), url })
+        Ok(Self { http, issuer: issuer.issuer.clone(), url })
     }
 
     /// The key set as it is now.
@@ -104,10 +98,6 @@ impl Fetcher {
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let parsed = Url::parse(url).ok().filter(|parsed| parsed.scheme() == "https" && parsed.has_host());
         let parsed = parsed.ok_or_else(|| FetchError::NotHttps(url.to_owned()))?;
-        // A literal address never reaches the resolver.
-        if let Some(refused) = literal_address(&parsed).and_then(|address| self.rule.check(address).err()) {
-            return Err(FetchError::Address { url: url.to_owned(), refused });
-        }
         match timeout(DEADLINE, self.read(parsed)).await {
             Ok(body) => body,
             Err(_) => Err(FetchError::Late { url: url.to_owned() }),
@@ -116,18 +106,16 @@ impl Fetcher {
 
     async fn read(&self, url: Url) -> Result<Vec<u8>, FetchError> {
         let shown = url.to_string();
-        let failed = |source| FetchError::Http { url: shown.clone(), source };
-        let mut response = self.http.get(url).send().await.map_err(failed)?;
+        let failed = |error| match error {
+            SendError::Address(refused) => FetchError::Address { url: shown.clone(), refused },
+            SendError::Late => FetchError::Late { url: shown.clone() },
+            SendError::TooLong(_) => FetchError::TooLong { url: shown.clone() },
+            source @ SendError::Http(_) => FetchError::Http { url: shown.clone(), source },
+        };
+        let response = self.http.send(self.http.get(url)).await.map_err(failed)?;
         if !response.status().is_success() {
             return Err(FetchError::Status { url: shown, status: response.status().as_u16() });
         }
-        let mut body = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(failed)? {
-            if body.len() + piece.len() > MAX_BODY_BYTES {
-                return Err(FetchError::TooLong { url: shown });
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(body.into())
+        response.body(MAX_BODY_BYTES).await.map(Vec::from).map_err(failed)
     }
 }

@@ -26,8 +26,12 @@ impl Samples {
 
     /// The values of a label among the series of a name whose value is not zero.
     pub(super) fn labels(&self, name: &str, label: &str) -> Vec<String> {
-        let set = self.of(name).filter(|sample| sample.value != 0.0);
-        set.filter_map(|sample| sample.labels.get(label).cloned()).collect()
+        self.set(name).filter_map(|labels| labels.get(label).cloned()).collect()
+    }
+
+    /// The labels of every series of a name whose value is not zero.
+    pub(super) fn set<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a BTreeMap<String, String>> {
+        self.of(name).filter(|sample| sample.value != 0.0).map(|sample| &sample.labels)
     }
 
     /// The value below which this part of a histogram's observations are; none without observations. It lies between the

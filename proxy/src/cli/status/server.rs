@@ -51,6 +51,15 @@ pub(super) struct Traffic {
     pub(super) connections: u64,
     /// Parts whose newest content was refused.
     pub(super) rejected_parts: Vec<String>,
+    /// Models of providers that are left out for their failures.
+    pub(super) ejected: Vec<Ejected>,
+}
+
+/// A model of a provider that calls do not go to.
+#[derive(Debug, Serialize)]
+pub(super) struct Ejected {
+    pub(super) provider: String,
+    pub(super) model: String,
 }
 
 /// A first look; the second one comes with [`Asked::finish`].
@@ -83,6 +92,11 @@ impl Asked {
         for part in server.traffic.iter().flat_map(|traffic| &traffic.rejected_parts) {
             problems.push(format!(
                 "the server refused the newest {part} and runs with older content; its log says why"
+            ));
+        }
+        for Ejected { provider, model } in server.traffic.iter().flat_map(|traffic| &traffic.ejected) {
+            problems.push(format!(
+                "provider {provider}: its model {model} fails too often; calls go to other routes where there are any"
             ));
         }
         server
@@ -152,8 +166,14 @@ impl Traffic {
                 labels.get("port").is_some_and(|port| port == "service")
             })),
             rejected_parts: second.labels("vibectl_part_rejected", "part"),
+            ejected: second.set("vibectl_provider_ejected").filter_map(ejected).collect(),
         }
     }
+}
+
+fn ejected(labels: &BTreeMap<String, String>) -> Option<Ejected> {
+    let label = |name| labels.get(name).cloned();
+    Some(Ejected { provider: label("provider")?, model: label("model")? })
 }
 
 fn is_good(labels: &BTreeMap<String, String>) -> bool {

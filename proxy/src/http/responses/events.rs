@@ -187,6 +187,7 @@ mod tests {
         Summary {
             model: Arc::from("small"),
             usage: Usage { input_tokens: 11, output_tokens: 7, estimated: false },
+            cost: None,
             finish,
             cached_tokens: 3,
             duration: Duration::ZERO,

@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use reqwest::Response;
-
 use super::{
-    super::{ModelEvent, ModelRequest, ProviderError, events::EventSource, sse::Frame},
+    super::{ModelEvent, ModelRequest, ProviderError, client::Response, events::EventSource, sse::Frame},
     decode::Decoder,
 };
 

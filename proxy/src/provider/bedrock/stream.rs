@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::Response;
 
 use super::{
-    super::{ModelEvent, ProviderError},
+    super::{ModelEvent, ProviderError, client::Response},
     decode::Decoder,
     event_stream::{BadMessage, Splitter},
 };

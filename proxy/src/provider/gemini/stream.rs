@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use reqwest::Response;
-
 use super::{
-    super::{ModelEvent, ProviderError, events::EventSource},
+    super::{ModelEvent, ProviderError, client::Response, events::EventSource},
     decode::Decoder,
 };
 

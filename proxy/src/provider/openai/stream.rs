@@ -2,10 +2,8 @@
 
 use std::collections::VecDeque;
 
-use reqwest::Response;
-
 use super::{
-    super::{ModelEvent, Piece, ProviderError, events::EventSource, sse::Frame},
+    super::{ModelEvent, Piece, ProviderError, client::Response, events::EventSource, sse::Frame},
     body::ChatBody,
     decode::{self, Chunk},
 };
