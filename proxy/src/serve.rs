@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config ─▶ signals ─▶ admin, fleet ports ─▶ first look at all files ─▶ certificate ─▶ service port ─▶ ready
-//! signal ─▶ not ready ─▶ drain (GOAWAY, calls finish) ─▶ cut at the deadline ─▶ fleet, admin ports ─▶ end
+//! signal ─▶ not ready ─▶ drain (GOAWAY, calls finish) ─▶ cut at the deadline or a second signal ─▶ fleet, admin ports ─▶ end
 //! ```
 
 mod acme;
@@ -30,8 +30,9 @@ use crate::serve::certificates::{Certificates, Plan};
 use crate::service::panics;
 use crate::settings::Settings;
 use crate::settings::mode::{Chosen, Mode};
+use crate::shutdown::Signals;
 use crate::state::Shared;
-use crate::{service, shutdown, telemetry};
+use crate::{service, telemetry};
 
 /// What to serve and how.
 #[derive(Debug)]
@@ -89,7 +90,7 @@ async fn serve(started: Started, plan: Plan, webhook: Option<Webhook>) -> Result
     for notice in &notices {
         tracing::warn!(notice = %notice, "config");
     }
-    let signal = shutdown::signals().map_err(Failure::running)?;
+    let mut signals = Signals::listen().map_err(Failure::running)?;
     let mut reports = ports::reports(&shared).await?;
     let mut rejected = reloader.look();
     if shared.open_place.get().is_some() {
@@ -107,21 +108,20 @@ async fn serve(started: Started, plan: Plan, webhook: Option<Webhook>) -> Result
 
     tell_about_certificates(&shared, webhook, &mut tasks);
 
-    let mut signal = std::pin::pin!(signal);
     let security = tokio::select! {
         security = plan.establish(&shared, &mut tasks) => security?,
-        name = &mut signal => return ending::before_the_start(&shared, reports, name).await,
+        name = signals.next() => return ending::before_the_start(&shared, reports, name).await,
     };
     let service = open(&shared, security).await?;
     let service = tokio::spawn(service.serve());
     let outcome = tokio::select! {
-        name = &mut signal => {
+        name = signals.next() => {
             tracing::info!(signal = name, "draining");
             Ok(())
         }
         ended = ending::first_of(&mut tasks, &mut reports) => Err(Failure::Running(ended)),
     };
-    ending::drain(&shared, service, reports).await;
+    ending::drain(&shared, service, reports, &mut signals).await;
     outcome
 }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The stages of the end; each is reached once and never left.
@@ -69,14 +69,33 @@ pub struct Stages {
     pub cut: CancellationToken,
 }
 
-/// Completes at the first SIGTERM or SIGINT. Call it early: signals before that end the process the hard way.
-pub fn signals() -> io::Result<impl Future<Output = &'static str>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+/// The signals that mean something to the process.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Listens from now on. Call it early: signals before that end the process the hard way.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Completes when the process is asked to end; asked once more, with the next signal. SIGHUP, which other servers take
+    /// for an order to read their files, does nothing: files are followed anyway.
+    pub async fn next(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => tracing::info!("nothing to do on SIGHUP: files are followed"),
+            }
         }
-    })
+    }
 }

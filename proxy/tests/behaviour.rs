@@ -17,8 +17,12 @@ mod config_commands;
 mod draining;
 #[path = "behaviour/health_and_metrics.rs"]
 mod health_and_metrics;
+#[path = "behaviour/hostile_frames.rs"]
+mod hostile_frames;
 #[path = "behaviour/hostile_peers.rs"]
 mod hostile_peers;
+#[path = "behaviour/hostile_requests.rs"]
+mod hostile_requests;
 #[path = "behaviour/hostile_tokens.rs"]
 mod hostile_tokens;
 #[path = "behaviour/other_issuers.rs"]

@@ -8,6 +8,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::cli::outcome::Failure;
+use crate::shutdown::Signals;
 use crate::state::Shared;
 
 /// Longest wait for the operator to ask once more after the last call has ended, so that its usage is not lost. Part of
@@ -16,17 +17,27 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// For tasks that were told to end and have nothing to wait for.
 const LAST_TASKS: Duration = Duration::from_millis(300);
 
-/// Drains the service, then closes the ports that report about it.
-pub(super) async fn drain(shared: &Arc<Shared>, mut service: JoinHandle<()>, reports: JoinSet<()>) {
+/// Drains the service, then closes the ports that report about it. Another signal shortens it all to nothing.
+pub(super) async fn drain(
+    shared: &Arc<Shared>,
+    mut service: JoinHandle<()>,
+    reports: JoinSet<()>,
+    signals: &mut Signals,
+) {
     let grace = Duration::from_secs(shared.config().server.shutdown_grace_seconds.into());
     let deadline = Instant::now() + grace;
     shared.shutdown.start_draining();
     shared.health.clone().draining().await;
-    tokio::select! {
-        _ = &mut service => tracing::info!("all calls ended"),
-        () = sleep_until(deadline) => {
+    let because = tokio::select! {
+        _ = &mut service => None,
+        () = sleep_until(deadline) => Some("the end of the grace period"),
+        again = signals.next() => Some(again),
+    };
+    match because {
+        None => tracing::info!("all calls ended"),
+        Some(because) => {
             let (calls, streams) = (shared.limiter.calls_in_flight(), shared.limiter.open_streams());
-            tracing::warn!(calls, streams, "cut what still ran at the end of the grace period");
+            tracing::warn!(calls, streams, because, "cut what still ran");
             shared.shutdown.cut();
             let _ = timeout(LAST_TASKS, service).await;
         }
@@ -36,6 +47,7 @@ pub(super) async fn drain(shared: &Arc<Shared>, mut service: JoinHandle<()>, rep
         tokio::select! {
             () = shared.shutdown.farewell() => {}
             () = sleep_until(farewell) => {}
+            _ = signals.next() => {}
         }
     }
     close(shared, reports).await;

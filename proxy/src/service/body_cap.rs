@@ -201,12 +201,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_given_up() {
-        let budget = Arc::new(Semaphore::new(10));
-        let stalled = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    async fn c11_a_body_that_comes_too_slowly_or_not_at_all_is_given_up() {
+        let budget = Arc::new(Semaphore::new(100));
+        let drip = futures::stream::unfold((), |()| async {
+            sleep(Duration::from_secs(5)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let nothing = futures::stream::pending::<Result<Bytes, std::io::Error>>();
 
-        let refused = capped(stalled, &budget).collect().await.expect_err("never complete");
-
-        assert_eq!(code(&refused), Some(Code::DeadlineExceeded));
+        for body in [Body::from_stream(drip), Body::from_stream(nothing)] {
+            let refused = capped(body, &budget).collect().await.expect_err("never complete");
+            assert_eq!(code(&refused), Some(Code::DeadlineExceeded));
+        }
     }
 }

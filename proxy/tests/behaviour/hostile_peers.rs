@@ -2,18 +2,20 @@
 //! gRPC server fails: see docs/security.md.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::Server;
-use crate::support::frames::{
-    Frame, GOAWAY, PREFACE, RST_STREAM, WINDOW_UPDATE, handshake, read, read_until, send,
-};
+use tokio::runtime::Runtime;
+use tonic::transport::Endpoint;
+use vibectl_proto::llm_proxy::ExecuteRequest;
+use vibectl_proto::llm_proxy::vibectl_llm_proxy_client::VibectlLlmProxyClient as Client;
 
-const MAX_CONCURRENT_STREAMS: u16 = 3;
-const REFUSED_STREAM: u32 = 7;
-const ENHANCE_YOUR_CALM: u32 = 11;
+use crate::support::frames::PREFACE;
+use crate::support::{PATIENCE, Server};
+
 /// Time for the first bytes, and some for a busy machine.
 const SILENCE: Duration = Duration::from_secs(10 + 5);
 
@@ -29,7 +31,7 @@ fn closed_after(mut stream: TcpStream) -> Duration {
 }
 
 #[test]
-fn peers_that_never_finish_their_first_bytes_are_cut() {
+fn c08_peers_that_never_finish_their_first_bytes_are_cut() {
     let server = Server::insecure("");
     let beginnings: [&[u8]; 4] = [b"", b"PRI * HTTP/2.0\r\n", PREFACE, b"GET / HTTP/1.1\r\nHost: a\r\n"];
 
@@ -47,81 +49,106 @@ fn peers_that_never_finish_their_first_bytes_are_cut() {
     }
 }
 
-#[test]
-fn the_101st_stream_of_a_connection_is_refused_and_the_first_100_are_not() {
-    let server = Server::insecure("");
-    let mut stream = server.connect();
+/// A provider that streams 200 MB to whoever asks, as fast as it is read, and counts what it got rid of.
+fn generous_provider() -> (u16, Arc<AtomicU64>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let (port, sent) = (listener.local_addr().expect("an address").port(), Arc::new(AtomicU64::new(0)));
+    let counter = Arc::clone(&sent);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let sent = Arc::clone(&counter);
+            thread::spawn(move || pour(stream, &sent));
+        }
+    });
+    (port, sent)
+}
 
-    let settings = handshake(&mut stream);
-    assert!(settings.contains(&(MAX_CONCURRENT_STREAMS, 100)), "{settings:?}");
-    // Requests whose bodies never come: each waits for its message.
-    let path = "/grpc.health.v1.Health/Check";
-    for number in 0..=100_u32 {
-        send(&mut stream, &Frame::request(2 * number + 1, path, false)).expect("sent");
+fn pour(mut stream: TcpStream, sent: &AtomicU64) {
+    let _ = stream.read(&mut [0; 4096]);
+    let _ =
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n");
+    let text = "x".repeat(64 * 1024);
+    let event = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    for _ in 0..200 * 1024 / 64 {
+        if stream.write_all(event.as_bytes()).is_err() {
+            return;
+        }
+        sent.fetch_add(event.len() as u64, Relaxed);
     }
+}
 
-    let reset = read_until(&mut stream, |frame| frame.kind == RST_STREAM);
-    assert_eq!((reset.stream, reset.error_code()), (201, REFUSED_STREAM));
+/// Waits until the number stands still for a second.
+fn settled(sent: &AtomicU64) -> u64 {
+    let start = Instant::now();
+    let mut last = sent.load(Relaxed);
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let now = sent.load(Relaxed);
+        if now == last && now > 0 {
+            return now;
+        }
+        assert!(start.elapsed() < PATIENCE, "{now} bytes and still going");
+        last = now;
+    }
 }
 
 #[test]
-fn streams_that_make_the_server_reset_them_end_the_connection() {
-    let server = Server::insecure("");
-    let mut stream = server.connect();
-    handshake(&mut stream);
+fn c10_callers_that_do_not_read_hold_their_providers_back_and_cost_less_than_2_mib_each() {
+    const STREAMS: u64 = 10;
+    let (provider, sent) = generous_provider();
+    let server = Server::insecure(&format!(
+        "server: {{default_model: m}}\n\
+         providers: [{{name: p, openai: {{base_url: 'http://127.0.0.1:{provider}/v1'}}}}]\n\
+         models: [{{name: m, routes: [{{provider: p, model: m}}]}}]\n"
+    ));
+    let before = server.resident_kib();
 
-    // MadeYouReset: a window that overflows is a stream error, so the server resets, and we never do.
-    let mut writer = stream.try_clone().expect("a second handle");
-    let attack = thread::spawn(move || {
-        for number in 0..6_000_u32 {
-            let id = 2 * number + 1;
-            let overflow = Frame::new(WINDOW_UPDATE, 0, id, &0x7fff_ffff_u32.to_be_bytes());
-            let both = [Frame::request(id, "/grpc.health.v1.Health/Check", false).bytes(), overflow.bytes()];
-            if writer.write_all(&both.concat()).is_err() {
-                return;
-            }
+    let runtime = Runtime::new().expect("a runtime");
+    let address = format!("http://127.0.0.1:{}", server.port);
+    let endpoint = Endpoint::from_shared(address).expect("an address");
+    let streams = runtime.block_on(async {
+        let mut client = Client::new(endpoint.connect().await.expect("connected"));
+        let mut streams = Vec::new();
+        for _ in 0..STREAMS {
+            let ask =
+                ExecuteRequest { user_fragments: vec!["go on".to_owned()], ..ExecuteRequest::default() };
+            streams.push(client.stream_execute(ask).await.expect("accepted"));
         }
+        streams
     });
-    let (mut resets, mut end) = (0, None);
-    while let Ok(frame) = read(&mut stream) {
-        match frame.kind {
-            RST_STREAM => resets += 1,
-            GOAWAY => end = Some(frame.error_code()),
-            _ => {}
-        }
-    }
-    attack.join().expect("the attacker gives up");
+    let sent = settled(&sent);
+    let grown = server.resident_kib().saturating_sub(before);
 
-    assert_eq!(end, Some(ENHANCE_YOUR_CALM));
-    assert!(resets <= 1_100, "{resets} resets");
+    // What the kernel keeps for a connection is up to 6 MiB on each side, and is not the server's.
+    assert!(sent < STREAMS * 16 * 1024 * 1024, "{sent} bytes were taken from providers");
+    assert!(grown < STREAMS * 2 * 1024, "{grown} KiB for {STREAMS} streams");
+    drop(streams);
+    server.wait_for("the end of all calls", |server| server.metric("vibectl_concurrent_in_flight") == 0);
+}
+
+#[test]
+fn c15_running_out_of_files_is_survived_and_counted() {
+    // Half of its files are places for connections, and these are fewer than that.
+    let idle = Server::insecure("").open_files();
+    let files = u32::try_from(idle).expect("few") + 4;
+    let server = Server::with_files(files, "");
+
+    // More than there are files for; the kernel completes the connections all the same.
+    let held: Vec<_> = (0..files).map(|_| server.connect()).collect();
+    server.logs("failed to accept a connection");
+    drop(held);
+
+    server.wait_for("an answer", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
     assert_eq!(server.get("/still-here").0, 404);
+    assert!(server.metric("vibectl_connections_refused_total{port=\"service\",stage=\"accept\"}") > 0);
 }
 
 #[test]
-fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
-    let server = Server::insecure("");
-    let mut stream = server.connect();
-    handshake(&mut stream);
+fn k07_with_256_files_silent_connections_do_not_keep_out_an_honest_one() {
+    let server = Server::with_files(256, "");
 
-    let mut writer = stream.try_clone().expect("a second handle");
-    let attack = thread::spawn(move || {
-        for number in 0..5_000_u32 {
-            let id = 2 * number + 1;
-            let cancel = Frame::new(RST_STREAM, 0, id, &8_u32.to_be_bytes());
-            let both =
-                [Frame::request(id, "/grpc.health.v1.Health/Check", false).bytes(), cancel.bytes()].concat();
-            if writer.write_all(&both).is_err() {
-                return;
-            }
-        }
-    });
-    let mut end = None;
-    while let Ok(frame) = read(&mut stream) {
-        if frame.kind == GOAWAY {
-            end = Some(frame.error_code());
-        }
-    }
-    attack.join().expect("the attacker gives up");
+    let _held: Vec<_> = (0..300).map(|_| server.connect()).collect();
 
-    assert_eq!(end, Some(ENHANCE_YOUR_CALM));
+    assert_eq!(server.get("/still-here").0, 404);
+    assert!(server.open_files() < 256 - 64, "{} files: none left for providers", server.open_files());
 }

@@ -54,12 +54,26 @@ impl Server {
         server
     }
 
+    /// As [`Self::insecure`], for a process that may open so many files.
+    pub(crate) fn with_files(files: u32, config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), BINARY]);
+        let server = Self::start_as(in_folder(shell, folder.path()), folder, &["serve-insecure"], config);
+        server.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
+        server
+    }
+
     /// Starts in a folder that may hold more than the config, and does not wait.
     pub(crate) fn start_in(folder: tempfile::TempDir, arguments: &[&str], config: &str) -> Self {
+        Self::start_as(command(folder.path()), folder, arguments, config)
+    }
+
+    fn start_as(mut command: Command, folder: tempfile::TempDir, arguments: &[&str], config: &str) -> Self {
         let (port, admin) = (free_port(), free_port());
         let file = folder.path().join("config.yaml");
         fs::write(&file, config).expect("a config file");
-        let mut child = command(folder.path())
+        let mut child = command
             .args(arguments)
             .args(["--port", &port.to_string(), "--enable-metrics", "--metrics-port", &admin.to_string()])
             .arg("--config")
@@ -132,8 +146,25 @@ impl Server {
 
     /// Asks the server to end.
     pub(crate) fn terminate(&self) {
-        let signalled = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("-TERM");
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let signalled = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(signalled.expect("kill is there").success());
+    }
+
+    /// Memory of the process that is resident, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Files that the process has open.
+    pub(crate) fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
     }
 
     /// Waits for the end and tells how long it took.
@@ -169,9 +200,14 @@ pub(crate) fn run_with(folder: &Path, variables: &[(&str, &str)], arguments: &[&
     Ended { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
+const BINARY: &str = env!("CARGO_BIN_EXE_vibectl-server");
+
 /// The binary with nothing of this machine's environment.
 fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vibectl-server"));
+    in_folder(Command::new(BINARY), folder)
+}
+
+fn in_folder(mut command: Command, folder: &Path) -> Command {
     command.env_clear().env("HOME", folder).current_dir(folder).stdin(Stdio::null());
     command
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn e11_leaving_a_stream_ends_the_upstream_call() {
+async fn c02_e11_leaving_a_stream_ends_the_upstream_call() {
     let fake = Fake::start(Script::events(&[&delta("eight ch")]).then(Step::Hang)).await;
     let proxy = Proxy::before(&[fake.base_url()]).await;
     let mut stream = proxy.grpc().await.stream_execute(ask("hello")).await.expect("accepted").into_inner();
@@ -78,7 +78,7 @@ async fn e11_leaving_an_http_request_that_waits_ends_the_upstream_call() {
 }
 
 #[tokio::test]
-async fn a_caller_that_does_not_read_holds_the_provider_back() {
+async fn c10_a_caller_that_does_not_read_holds_the_provider_back() {
     let piece = delta(&"x".repeat(64 * 1024));
     let events: Vec<&str> = std::iter::repeat_n(piece.as_str(), 500).collect();
     let fake = Fake::start(Script::events(&events).then(Step::Hang)).await;
