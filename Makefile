@@ -26,9 +26,13 @@ demo: ## Show the whole idea: cluster, chart, a proxy, a token, calls (or your c
 demo-down: ## Take away what demo left running
 	cargo run --quiet --package vibectl-tests --bin demo -- down
 
-bench: images ## Compare with the Python original in one run; WRITE=1 renews docs/benchmarks.md
-	cargo build --release --package vibectl-tests --bin bench
-	taskset -c 1 target/release/bench --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server \
+bench: images ## Compare with the Python original and other gateways in one run; WRITE=1 renews docs/benchmarks.md
+	@command -v nginx > /dev/null || { apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light; } || \
+		{ echo 'run this as root: apt-get install nginx-light' >&2; exit 1; }
+	cargo build --profile tools --package vibectl-tests --bin bench
+	target/tools/bench --install
+	taskset -c 1 target/tools/bench --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server \
 		--calls $(CALLS) $(if $(WRITE),--write)
 
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached

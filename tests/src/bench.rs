@@ -1,8 +1,11 @@
-//! `make bench`: the server and the Python original side by side in one run, on one pinned core each.
+//! `make bench`: the server, the Python original and other gateways side by side in one run, on one pinned core each.
 //!
-//! The process under test runs alone on processor 0; the load and the fake upstream share processor 1. Both sides get the
+//! The process under test runs alone on processor 0; the load and the fake upstream share processor 1. All get the
 //! same calls, from the same loop, one after the other; figures are read from the kernel's own accounting of the process.
 
+pub mod chat;
+pub mod comparison;
+pub mod gateway;
 pub mod load;
 pub mod process;
 pub mod report;
@@ -14,7 +17,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use load::{Calls, Figures};
+use load::Figures;
 use process::Process;
 use subjects::Subject;
 
@@ -68,27 +71,6 @@ pub async fn measure(subject: &Subject, calls: usize) -> Result<Measured> {
     let start_up = process.start_up;
     process.stop().await?;
     Ok(Measured { name: subject.name.clone(), start_up, idle_kib, loaded_kib, cells })
-}
-
-/// What the proxy adds to one HTTP call of an upstream that answers at once: `(direct, through the proxy)`.
-///
-/// # Errors
-/// When the proxy or the upstream refuses a call.
-pub async fn measure_added(
-    subject: &Subject,
-    upstream: &upstream::Upstream,
-    calls: usize,
-) -> Result<(Figures, Figures)> {
-    let process = Process::start(subject).await?;
-    let upstream_calls = Calls::chat(&upstream.url(), None);
-    let proxy_calls = Calls::chat(&format!("http://{}", process.address), None);
-    for calls_to in [&upstream_calls, &proxy_calls] {
-        load::run_calls(calls_to, 1, WARM_UP_CALLS).await?;
-    }
-    let direct = load::run_calls(&upstream_calls, 1, calls).await?;
-    let through = load::run_calls(&proxy_calls, 1, calls).await?;
-    process.stop().await?;
-    Ok((direct, through))
 }
 
 fn eprint_progress(subject: &str, what: &str) {

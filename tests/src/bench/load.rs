@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use vibectl_proto::llm_proxy::vibectl_llm_proxy_client::VibectlLlmProxyClient;
 use vibectl_proto::llm_proxy::{ExecuteRequest, GetServerInfoRequest, execute_response, stream_chunk};
 
+use super::chat::{Chat, Model};
 use super::process::Process;
 
 /// What one row of the table calls.
@@ -74,8 +75,17 @@ pub struct Figures {
 pub enum Calls {
     /// gRPC on one connection.
     Grpc(Box<Grpc>),
-    /// `POST /v1/chat/completions`.
-    Http(reqwest::Client, String, Option<String>),
+    /// Chat completions.
+    Chat(Chat, Http),
+}
+
+/// What is called over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Http {
+    /// A whole answer.
+    Whole,
+    /// A stream that comes as fast as it can.
+    Stream,
 }
 
 /// A connection, and what is called on it.
@@ -133,24 +143,12 @@ impl Calls {
         Ok(Self::Grpc(Box::new(Grpc { method, client: VibectlLlmProxyClient::new(channel), request })))
     }
 
-    /// HTTP calls of a server whose base URL is given; with a bearer token if there is one.
-    pub fn chat(base: &str, token: Option<String>) -> Self {
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap_or_default();
-        Self::Http(client, format!("{base}/v1/chat/completions"), token)
-    }
-
     async fn call(&mut self) -> Result<()> {
         match self {
             Self::Grpc(grpc) => grpc.call().await?,
-            Self::Http(client, url, token) => {
-                let body =
-                    r#"{"model":"bench","messages":[{"role":"user","content":"Why is the pod pending?"}]}"#;
-                let mut call =
-                    client.post(url.as_str()).header("content-type", "application/json").body(body);
-                if let Some(token) = token {
-                    call = call.bearer_auth(token);
-                }
-                call.send().await?.error_for_status()?.bytes().await?;
+            Self::Chat(chat, Http::Whole) => chat.whole().await?,
+            Self::Chat(chat, Http::Stream) => {
+                chat.stream(Model::Bench).await?;
             }
         }
         Ok(())

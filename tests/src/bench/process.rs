@@ -1,6 +1,7 @@
 //! A process under test: started on its own processor, read through `/proc`, stopped by SIGTERM.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,24 @@ use tokio::process::{Child, Command};
 use super::load::{Calls, Method};
 use super::subjects::Subject;
 
-/// How long a process may take until it answers.
-const START_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a process may take until it answers; some import half of an index first.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A command that serves on an address.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// For progress and for the name of the log.
+    pub name: String,
+    /// What is started.
+    pub program: PathBuf,
+    /// With what.
+    pub arguments: Vec<String>,
+    /// Environment variables on top of ours.
+    pub environment: Vec<(String, String)>,
+    /// Where it will listen.
+    pub address: SocketAddr,
+}
+
 /// A running server.
 pub struct Process {
     child: Child,
@@ -23,19 +40,30 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the subject on a free loopback port and waits until it answers.
+    /// Starts the subject on a free loopback port and waits until it answers over gRPC.
     ///
     /// # Errors
     /// When it ends early or does not answer in time; the text names its log.
     pub async fn start(subject: &Subject) -> Result<Self> {
-        let address = free_address()?;
-        let log_path = std::env::temp_dir().join(format!("vibectl-bench-{}.log", subject.file_name()));
+        let launch = subject.launch(free_address()?);
+        let address = launch.address.to_string();
+        Self::launch(&launch, async || answers(&address).await).await
+    }
+
+    /// Starts a command and waits until it answers.
+    ///
+    /// # Errors
+    /// When it ends early or does not answer in time; the text names its log.
+    pub async fn launch(launch: &Launch, answers: impl AsyncFn() -> bool) -> Result<Self> {
+        let file = launch.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let log_path = std::env::temp_dir().join(format!("vibectl-bench-{file}.log"));
         let log = std::fs::File::create(&log_path)?;
         let started = Instant::now();
         let mut child = Command::new("taskset")
             .args(["-c", "0"])
-            .args(subject.command(address))
-            .envs(subject.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+            .arg(&launch.program)
+            .args(&launch.arguments)
+            .envs(launch.environment.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -43,24 +71,17 @@ impl Process {
             .spawn()
             .context("failed to start; is util-linux (taskset) installed?")?;
         let pid = child.id().context("the process ended at once")?;
-        let address = address.to_string();
-        loop {
+        while !answers().await {
+            let (name, log) = (&launch.name, log_path.display());
             if let Some(status) = child.try_wait()? {
-                bail!("{} ended early ({status}); see {}", subject.name, log_path.display());
-            }
-            if answers(&address).await {
-                break;
+                bail!("{name} ended early ({status}); see {log}");
             }
             if started.elapsed() > START_DEADLINE {
-                bail!(
-                    "{} did not answer within {START_DEADLINE:?}; see {}",
-                    subject.name,
-                    log_path.display()
-                );
+                bail!("{name} did not answer within {START_DEADLINE:?}; see {log}");
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(Self { child, pid, address, start_up: started.elapsed() })
+        Ok(Self { child, pid, address: launch.address.to_string(), start_up: started.elapsed() })
     }
 
     /// Resident memory in KiB.
@@ -107,6 +128,10 @@ async fn answers(address: &str) -> bool {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// A loopback address that nobody listens on.
+///
+/// # Errors
+/// When no port is free.
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }

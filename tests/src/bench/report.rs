@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::load::Figures;
+use super::comparison::Comparison;
 use super::{Measured, table};
 
 const PAGE: &str = "docs/benchmarks.md";
@@ -19,11 +19,11 @@ const END: &str = "<!-- end: make bench -->";
 pub fn publish(
     ours: &Measured,
     original: &Measured,
-    added: &(Figures, Figures),
+    comparison: &Comparison,
     calls: usize,
     write: bool,
 ) -> Result<()> {
-    let tables = table::render(&conditions(calls), ours, original, added);
+    let tables = table::render(&conditions(calls), ours, original, comparison);
     writeln!(std::io::stdout(), "{tables}")?;
     if write {
         let page = std::fs::read_to_string(PAGE)?;
@@ -40,8 +40,8 @@ fn conditions(calls: usize) -> String {
         .and_then(|text| text.lines().find_map(|line| line.strip_prefix("model name\t: ").map(str::to_owned)))
         .unwrap_or_else(|| "unknown processor".into());
     format!(
-        "{processor}, {}, commit {}, {}; {calls} calls a row after a warm-up, loopback, plaintext, no authentication, one \
-         connection; the server pinned to one core, load and upstream on another.",
+        "{processor}, {}, commit {}, {}; {calls} calls a row after a warm-up, loopback, plaintext unless the row says TLS; gRPC on \
+         one connection, HTTP/1.1 on as many as there are calls at once; the process pinned to one core, load and upstream on another.",
         output("uname", &["-sr"]),
         output("git", &["rev-parse", "--short", "HEAD"]),
         output("date", &["-u", "+%Y-%m-%d"]),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::upstream::Upstream;
+use super::process::Launch;
 use crate::python;
 
 /// Version of the Python original, and of the offline model it answers with.
@@ -18,8 +18,7 @@ pub struct Subject {
     pub name: String,
     program: PathBuf,
     arguments: Vec<String>,
-    /// Environment variables on top of ours.
-    pub environment: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Subject {
@@ -27,27 +26,6 @@ impl Subject {
     pub fn ours(program: &Path) -> Self {
         let arguments = vec!["serve-insecure".into()];
         Self { name: "vibectl-server".into(), program: program.into(), arguments, environment: quiet() }
-    }
-
-    /// Ours, in front of an OpenAI-compatible upstream.
-    ///
-    /// # Errors
-    /// When the config file cannot be written.
-    pub fn ours_before(program: &Path, upstream: &Upstream, folder: &Path) -> Result<Self> {
-        let config = folder.join("bench.yaml");
-        let text = format!(
-            "providers:\n  - name: bench\n    openai:\n      base_url: {}/v1\nmodels:\n  - name: bench\n    routes:\n      \
-             - provider: bench\n        model: bench\n",
-            upstream.url()
-        );
-        std::fs::write(&config, text)?;
-        let arguments = vec!["serve-insecure".into(), "--config".into(), config.display().to_string()];
-        Ok(Self {
-            name: "vibectl-server, openai".into(),
-            program: program.into(),
-            arguments,
-            environment: quiet(),
-        })
     }
 
     /// The Python original with the offline echo model, installed into a virtual environment in the cache.
@@ -61,22 +39,17 @@ impl Subject {
         Ok(Self { name: "Python vibectl-server 0.11.6".into(), program, arguments, environment: home })
     }
 
-    /// The whole command line for one address.
-    pub fn command(&self, address: SocketAddr) -> Vec<String> {
-        let mut words = vec![self.program.display().to_string()];
-        words.extend(self.arguments.iter().cloned());
-        words.extend([
-            "--host".into(),
-            address.ip().to_string(),
-            "--port".into(),
-            address.port().to_string(),
-        ]);
-        words
-    }
-
-    /// A name that is safe in a file name.
-    pub fn file_name(&self) -> String {
-        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    /// The command for one address.
+    pub fn launch(&self, address: SocketAddr) -> Launch {
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let of_address = ["--host".to_owned(), host, "--port".to_owned(), port];
+        Launch {
+            name: self.name.clone(),
+            program: self.program.clone(),
+            arguments: self.arguments.iter().cloned().chain(of_address).collect(),
+            environment: self.environment.clone(),
+            address,
+        }
     }
 }
 

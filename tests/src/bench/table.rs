@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Measured;
+use super::comparison::{Comparison, Row};
 use super::load::Figures;
 
-/// Markdown of a whole run: memory and start-up, then one row for each kind of call.
-pub fn render(conditions: &str, ours: &Measured, original: &Measured, added: &(Figures, Figures)) -> String {
+/// Markdown of a whole run: memory and start-up, one row for each kind of call, then the gateways.
+pub fn render(conditions: &str, ours: &Measured, original: &Measured, comparison: &Comparison) -> String {
     let mut text = format!("{conditions}\n\n");
     processes(&mut text, ours, original);
     calls(&mut text, ours, original);
-    upstream(&mut text, added);
+    gateways(&mut text, comparison);
+    streams(&mut text, comparison);
     text
 }
 
@@ -48,17 +50,58 @@ fn calls(text: &mut String, ours: &Measured, original: &Measured) {
     text.push('\n');
 }
 
-fn upstream(text: &mut String, (direct, proxied): &(Figures, Figures)) {
-    text.push_str("| POST /v1/chat/completions, 1 at once | p50 | p99 |\n|---|---|---|\n");
-    for (name, figures) in [("upstream directly", direct), ("through vibectl-server", proxied)] {
-        let _ = writeln!(text, "| {name} | {} | {} |", milliseconds(figures.p50), milliseconds(figures.p99));
-    }
+fn gateways(text: &mut String, comparison: &Comparison) {
+    let Comparison { direct, rows, .. } = comparison;
+    text.push_str(
+        "| POST /v1/chat/completions, 1 KiB | CPU a request | requests/s, 16 at once | p50 added, 1 at once | p99 added | RSS idle | RSS loaded |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
     let _ = writeln!(
         text,
-        "| **added** | {} | {} |",
-        milliseconds(proxied.p50.saturating_sub(direct.p50)),
-        milliseconds(proxied.p99.saturating_sub(direct.p99))
+        "| upstream directly | | {:.0} | ({}) | ({}) | | |",
+        direct.sixteen.rate,
+        milliseconds(direct.one.p50),
+        milliseconds(direct.one.p99)
     );
+    for Row { name, whole, cpu_per_request, idle_kib, loaded_kib, .. } in rows {
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {:.0} | {} | {} | {} | {} |",
+            microseconds(*cpu_per_request),
+            whole.sixteen.rate,
+            milliseconds(whole.one.p50.saturating_sub(direct.one.p50)),
+            milliseconds(whole.one.p99.saturating_sub(direct.one.p99)),
+            mebibytes(*idle_kib),
+            mebibytes(*loaded_kib)
+        );
+    }
+    text.push('\n');
+}
+
+fn streams(text: &mut String, comparison: &Comparison) {
+    let Comparison { direct_first, rows, streams_at_once, .. } = comparison;
+    let _ = writeln!(
+        text,
+        "| streams | CPU a chunk, as fast as it comes | CPU a chunk, {streams_at_once} streams at a pace | first chunk: p50 added | p99 added |\n\
+         |---|---|---|---|---|\n\
+         | upstream directly | | | ({}) | ({}) |",
+        milliseconds(direct_first.p50),
+        milliseconds(direct_first.p99)
+    );
+    for Row { name, cpu_per_chunk, cpu_per_paced_chunk, first, .. } in rows {
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} |",
+            microseconds(*cpu_per_chunk),
+            microseconds(*cpu_per_paced_chunk),
+            milliseconds(first.p50.saturating_sub(direct_first.p50)),
+            milliseconds(first.p99.saturating_sub(direct_first.p99))
+        );
+    }
+}
+
+fn microseconds(duration: Duration) -> String {
+    format!("{:.1} µs", duration.as_secs_f64() * 1e6)
 }
 
 fn columns(figures: &Figures, cpu: Duration) -> String {

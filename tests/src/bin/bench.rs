@@ -6,9 +6,13 @@ use anyhow::Result;
 use clap::Parser;
 use vibectl_tests::bench::subjects::Subject;
 use vibectl_tests::bench::upstream::Upstream;
-use vibectl_tests::bench::{measure, measure_added, report};
+use vibectl_tests::bench::{
+    comparison,
+    gateway::{self, Bench},
+    measure, report,
+};
 
-/// Compares vibectl-server with the Python original in one run.
+/// Compares vibectl-server with the Python original and with other gateways in one run.
 #[derive(Parser)]
 struct Arguments {
     /// The release build of vibectl-server.
@@ -17,6 +21,12 @@ struct Arguments {
     /// Counted calls for each row.
     #[arg(long, default_value_t = 3000)]
     calls: usize,
+    /// Streams at a time where they come at a pace.
+    #[arg(long, default_value_t = 512)]
+    streams: usize,
+    /// Only install what is compared, on all processors, and measure nothing.
+    #[arg(long)]
+    install: bool,
     /// Put the tables into docs/benchmarks.md.
     #[arg(long)]
     write: bool,
@@ -25,11 +35,15 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if arguments.install {
+        return gateway::install();
+    }
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start().await?;
     let ours = measure(&Subject::ours(&arguments.server), arguments.calls).await?;
     let original = measure(&Subject::original(folder.path())?, arguments.calls).await?;
-    let before = Subject::ours_before(&arguments.server, &upstream, folder.path())?;
-    let added = measure_added(&before, &upstream, arguments.calls).await?;
-    report::publish(&ours, &original, &added, arguments.calls, arguments.write)
+    let bench = Bench { server: &arguments.server, upstream: &upstream, folder: folder.path() };
+    let comparison =
+        comparison::compare(&bench.gateways()?, &upstream, arguments.calls, arguments.streams).await?;
+    report::publish(&ours, &original, &comparison, arguments.calls, arguments.write)
 }
