@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{begin, failover::first_good};
 use crate::{
     caller::Caller,
+    cost::Cost,
     error::CallError,
     limits::Demand,
     provider::{
@@ -22,6 +23,8 @@ pub struct Embedded {
     pub vectors: Vectors,
     /// Tokens of the input.
     pub input_tokens: u64,
+    /// What the provider asks for that, where its price is known.
+    pub cost: Option<Cost>,
     /// The name of the model, as callers see it.
     pub model: Arc<str>,
 }
@@ -46,6 +49,7 @@ pub async fn embed(
     Ok(Embedded {
         vectors: embeddings.vectors,
         input_tokens: summary.usage.input_tokens,
+        cost: summary.cost,
         model: summary.model,
     })
 }

@@ -99,12 +99,15 @@ fn error_message(error: &CallError) -> Result<ExecuteError, Status> {
     }
 }
 
-/// What clients of the contract read from a call that a limit refused.
+/// What clients of the contract read from a call that was refused for now.
 fn trailers(error: &CallError) -> MetadataMap {
     let mut trailers = MetadataMap::new();
     if let CallError::Limited(refused) = error {
         trailers.insert("limit-type", MetadataValue::from_static(refused.kind.as_str()));
         trailers.insert("retry-after-ms", MetadataValue::from(refused.retry_after_ms()));
+    } else if let Some(wait) = error.retry_after() {
+        let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        trailers.insert("retry-after-ms", MetadataValue::from(wait));
     }
     trailers
 }

@@ -53,8 +53,9 @@ async fn answer(context: &Context, body: Result<Bytes, BytesRejection>) -> Resul
     let request = EmbeddingsRequest::parse(&body?)?;
     let Context { shared, principal, entry, deadline, .. } = context;
     let embedded = call::embed(shared, &principal.caller, &request, Some(*deadline)).await?;
-    let Embedded { vectors, input_tokens, model } = embedded;
+    let Embedded { vectors, input_tokens, cost, model } = embedded;
     entry.model(&model);
+    entry.cost(cost);
     let body = match vectors {
         Vectors::Raw(body) => body,
         Vectors::Numbers(vectors) => {

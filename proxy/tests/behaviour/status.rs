@@ -1,6 +1,9 @@
 //! `status`: one look at a server, and an exit code that tells whether somebody has to see to it.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+};
 
 use serde_json::Value;
 
@@ -79,6 +82,32 @@ fn what_cannot_be_reached_or_is_not_good_is_a_problem_and_the_exit_code_tells() 
     ] {
         assert!(problems.iter().any(|problem| problem.contains(part)), "{part}: {problems:#?}");
     }
+}
+
+#[test]
+fn a_model_that_is_left_out_for_its_failures_is_a_problem() {
+    let config = "server: {default_model: m}\n\
+                  providers: [{name: bad, echo: {error: {code: 500}}}]\n\
+                  models: [{name: m, routes: [{provider: bad, model: broken}]}]\n";
+    let server = Server::insecure(config);
+    let body = r#"{"messages":[{"role":"user","content":"hi"}]}"#;
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n", body.len());
+    for _ in 0..5 {
+        let mut stream = server.connect();
+        write!(stream, "{head}Connection: close\r\n\r\n{body}").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    }
+
+    let admin = format!("127.0.0.1:{}", server.admin);
+    let ended =
+        run(server.folder.path(), &["status", "--config", "config.yaml", "--admin", &admin, "-o", "json"]);
+
+    let report = report(&ended);
+    assert_eq!((ended.code, problems(&report).len()), (Some(1), 1), "{report}");
+    assert!(problems(&report)[0].starts_with("provider bad: its model broken fails too often"), "{report}");
+    assert_eq!(report["server"]["traffic"]["ejected"][0]["provider"], "bad");
 }
 
 #[test]

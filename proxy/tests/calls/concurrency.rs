@@ -39,6 +39,7 @@ async fn a_call_that_finds_every_provider_full_is_refused_with_the_reason_and_wh
     let told = proxy.chat(r#"{"messages":[{"role":"user","content":"hello"}]}"#).await;
 
     assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.metadata().get("retry-after-ms").expect("there"), "1000");
     assert!(refused.message().contains("as many calls as it may have"), "{}", refused.message());
     assert_eq!((told.status().as_u16(), &told.headers()["retry-after"]), (503, &"1".parse().expect("ASCII")));
     let body: serde_json::Value = told.json().await.expect("JSON");
