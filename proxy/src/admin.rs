@@ -10,6 +10,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use crate::state::Shared;
+use crate::telemetry;
 
 /// `/healthz`: the process lives. `/readyz`: it takes calls. `/metrics`, and `/` as in the original: metrics.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -31,6 +32,8 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> (StatusCode, &'static str)
 async fn metrics(State(shared): State<Arc<Shared>>) -> ([(http::HeaderName, &'static str); 1], String) {
     shared.metrics.in_flight.set(shared.limiter.calls_in_flight().into());
     shared.metrics.open_streams.set(shared.limiter.open_streams().into());
+    let dropped = i64::try_from(telemetry::dropped_lines()).unwrap_or(i64::MAX);
+    shared.metrics.dropped_lines.with([]).set(dropped);
     if let Some(tls) = shared.tls.get() {
         shared.metrics.certificate_expiry.with([]).set(tls.facts().lifetime.not_after.as_second());
         if let Some(next_update) = tls.lists_next_update() {

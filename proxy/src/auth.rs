@@ -298,6 +298,7 @@ pub async fn apply(State(shared): State<Arc<Shared>>, mut request: Request, next
             shared.metrics.auth.with(["accepted"]).add(1);
             note_end(&shared, &principal, unix_now());
             entry.subject(&principal.caller.subject);
+            entry.token(principal.credential.token_id());
             // Nothing below needs them, so nothing below can pass them on or log them.
             request.headers_mut().remove(AUTHORIZATION);
             request.headers_mut().remove(API_KEY);

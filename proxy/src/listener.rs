@@ -8,6 +8,7 @@
 //! before that when there are too many of them.
 //! An error of one connection, or of accepting one, never ends the server.
 
+mod addresses;
 pub mod connection;
 mod newcomers;
 pub mod preface;
@@ -23,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::listener::addresses::Addresses;
 use crate::listener::connection::Connection;
 use crate::listener::newcomers::Newcomers;
 use crate::listener::tls::Security;
@@ -83,12 +85,17 @@ impl Listener {
         let Self { name, tcp, security, router, stages, shared } = self;
         let places = Arc::new(Semaphore::new(max_connections()));
         let newcomers = Newcomers::new(max_connections() / SHARE_OF_NEWCOMERS);
-        let tasks = TaskTracker::new();
+        let (addresses, tasks) = (Arc::<Addresses>::default(), TaskTracker::new());
         loop {
             let (stream, peer, place) = tokio::select! {
                 biased;
                 () = stages.drain.cancelled() => break,
                 accepted = next(name, &tcp, &places, &shared) => accepted,
+            };
+            let most = shared.config().server.connections.max_per_address;
+            let Some(counted) = addresses.enter(peer.ip(), most) else {
+                shared.metrics.connections_refused.with([name, "address"]).add(1);
+                continue;
             };
             let connection = Connection {
                 port: name,
@@ -102,7 +109,7 @@ impl Listener {
             };
             tasks.spawn(async move {
                 connection.run(stream).await;
-                drop(place);
+                drop((place, counted));
             });
         }
         drop(tcp);

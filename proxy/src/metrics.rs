@@ -63,6 +63,8 @@ pub struct Metrics {
     pub acme_events: Family<1>,
     /// Bugs that were caught on the way to the caller.
     pub panics: Family<0>,
+    /// Lines of the log that never got out.
+    pub dropped_lines: Family<0>,
     /// 1, labelled with the version.
     pub build_info: Family<1>,
 }
@@ -147,6 +149,11 @@ impl Default for Metrics {
                 ["event"],
             ),
             panics: Family::counter("vibectl_panics_total", "Bugs caught while answering.", []),
+            dropped_lines: Family::counter(
+                "vibectl_log_lines_dropped_total",
+                "Lines of the log that nobody took in time, or that could not be written.",
+                [],
+            ),
             build_info: Family::gauge("vibectl_build_info", "1, with the version as a label.", ["version"]),
         };
         metrics.build_info.with([env!("CARGO_PKG_VERSION")]).set(1);
@@ -179,6 +186,7 @@ impl Metrics {
             tokens,
             acme_events,
             panics,
+            dropped_lines,
             build_info,
         } = self;
         let mut text = String::with_capacity(4096);
@@ -187,7 +195,7 @@ impl Metrics {
             text,
             "{requests}{rate_limited}{in_flight}{open_streams}{request_duration}{connections}{connections_refused}\
              {auth}{to_replace}{key_fetches}{reloads}{part_rejected}{certificate_expiry}{client_crl_expiry}\
-             {certificate_events}{webhook_deliveries}{provider_calls}{providers}{tokens}{acme_events}{panics}{build_info}"
+             {certificate_events}{webhook_deliveries}{provider_calls}{providers}{tokens}{acme_events}{panics}{dropped_lines}{build_info}"
         );
         text
     }

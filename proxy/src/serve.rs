@@ -46,6 +46,8 @@ pub struct Start {
 /// Serves until a signal, from a thread without a runtime.
 pub fn run(start: Start) -> Result<(), Failure> {
     let Start { settings, certificates } = start;
+    // Dropped last: whatever ends this, what was logged about it gets out.
+    let _log = telemetry::Flush;
     let (insecure, folder) = (settings.insecure, settings.folder.clone());
     let started = Reloader::start(
         settings,

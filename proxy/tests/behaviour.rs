@@ -25,6 +25,8 @@ mod hostile_peers;
 mod hostile_requests;
 #[path = "behaviour/hostile_tokens.rs"]
 mod hostile_tokens;
+#[path = "behaviour/logs.rs"]
+mod logs;
 #[path = "behaviour/other_issuers.rs"]
 mod other_issuers;
 #[path = "behaviour/pod.rs"]

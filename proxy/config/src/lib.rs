@@ -36,7 +36,7 @@ pub use self::{
     parse::Parsed,
     render::{RenderError, render, show},
     schema::{
-        Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config,
+        Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Connections,
         DEFAULT_GEMINI_BASE_URL, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab, Echo, EchoError, EchoUsage,
         Endpoint, Fleet, Hsts, Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration, Limits, LogLevel,
         MinVersion, Model, NoRate, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server,

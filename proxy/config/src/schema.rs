@@ -6,6 +6,7 @@
 mod access;
 mod acme;
 mod admin;
+mod connections;
 mod fleet;
 mod jwt;
 mod limits;
@@ -25,6 +26,7 @@ pub use self::{
     access::Access,
     acme::{Acme, Challenge, ChallengeType, Dns, DnsHook, DnsUpdate, Eab, TsigAlgorithm},
     admin::Admin,
+    connections::Connections,
     fleet::Fleet,
     jwt::{Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration},
     limits::{Limits, ServerLimits},

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use proptest::{collection, option, prelude::*};
 use vibectl_config::{
-    Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Dns, DnsHook,
-    DnsUpdate, Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel, MinVersion,
-    Model, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server, ServerLimits, Tls,
-    TsigAlgorithm, Webhook, render,
+    Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Connections, Dns,
+    DnsHook, DnsUpdate, Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel,
+    MinVersion, Model, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server,
+    ServerLimits, Tls, TsigAlgorithm, Webhook, render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -114,12 +114,23 @@ prop_compose! {
         per_token in collection::btree_map(text(), limits(), 0..3),
         shutdown_grace_seconds in 0..=86_400_u32,
         max_message_bytes in 1024..=256 * 1024 * 1024_u32,
+        connections in connections(),
     ) -> Server {
         let limits = ServerLimits { total, per_namespace, global, per_token };
         Server {
             host, port, default_model: None, log_level, max_workers, require_auth, limits, shutdown_grace_seconds,
-            max_message_bytes,
+            max_message_bytes, connections,
         }
+    }
+}
+
+prop_compose! {
+    fn connections()(
+        max_age_seconds in 10..=86_400_u32,
+        (ping_interval_seconds, ping_timeout_seconds) in (1..=86_400_u32, 1..=86_400_u32),
+        max_per_address in option::of(positive()),
+    ) -> Connections {
+        Connections { max_age_seconds, ping_interval_seconds, ping_timeout_seconds, max_per_address }
     }
 }
 

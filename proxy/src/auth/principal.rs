@@ -45,6 +45,15 @@ impl Credential {
         is_late(issued_at, expires_at, now).then_some(Late { issued_at, expires_at, last_used: now })
     }
 
+    /// The token's identifier, for joining what a log says of one token; never a secret.
+    pub fn token_id(&self) -> Option<&str> {
+        match self {
+            Self::Issued(verified) => Some(&verified.claims.jti),
+            Self::Alone(verified) | Self::Former(verified) => verified.jti.as_deref(),
+            Self::NotAsked | Self::Foreign(..) => None,
+        }
+    }
+
     /// Whether it is of a shared secret beside which there are keys: its time ends with the migration.
     pub(super) fn is_former(&self) -> bool {
         match self {

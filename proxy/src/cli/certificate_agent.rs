@@ -84,6 +84,7 @@ impl CertificateAgent {
             return Err(Failure::usage(&"no names: use --name, --ip or --names-file"));
         }
         telemetry::start(LogLevel::Info);
+        let _log = telemetry::Flush;
         let mut agent = Agent::new(Inputs::new(&self.ca_dir, fixed, self.names_file), volume, self.validity);
         if self.once {
             return agent.ensure(Timestamp::now()).map_err(Failure::running);

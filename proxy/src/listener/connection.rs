@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use vibectl_config::Connections;
 
 use crate::listener::newcomers::{Newcomer, Newcomers};
 use crate::listener::preface::await_first_bytes;
@@ -40,14 +41,8 @@ const STREAM_WINDOW: u32 = 512 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What is kept for a peer that reads slowly, per stream; then its provider has to wait.
 const SEND_BUFFER: usize = 64 * 1024;
-/// A peer that does not answer a ping is gone. Clients ping every 30 s on their own; that costs them nothing here.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIME: Duration = Duration::from_secs(20);
-/// After this a connection is asked to end, so that long-lived clients spread over new replicas. What runs on it may
-/// finish ([`MAX_CALL`]).
-const MAX_AGE: Duration = Duration::from_mins(30);
-/// Spread of [`MAX_AGE`], so that connections made together do not end together.
-const AGE_SPREAD: Duration = Duration::from_mins(3);
+/// Part of the age of a connection by which it is spread, so that connections made together do not end together.
+const AGE_SPREAD: u32 = 10;
 
 /// How long a connection that was asked to end may be without a request. Its peer should close it, and some never do.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -142,13 +137,14 @@ impl Connection {
             request.extensions_mut().insert(Arc::new(counted.begin()));
             request.map(Body::new)
         });
-        let builder = builder(self.tasks.clone(), agreed.protocol);
+        let bounds = &self.shared.config().server.connections;
+        let builder = builder(self.tasks.clone(), agreed.protocol, bounds);
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service)));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = self.stages.drain.cancelled() => None,
-            () = sleep(age_of(peer)) => None,
+            () = sleep(age_of(peer, bounds)) => None,
         };
         let ended = if let Some(ended) = ended {
             Ok(ended)
@@ -171,13 +167,18 @@ impl Connection {
 }
 
 /// Deterministic, so that nothing here draws randomness: ports of a client differ.
-fn age_of(Peer(address): Peer) -> Duration {
-    let share = u32::from(address.port()) % 1024;
-    MAX_AGE + AGE_SPREAD * share / 1024
+fn age_of(Peer(address): Peer, bounds: &Connections) -> Duration {
+    let (age, share) = (seconds(bounds.max_age_seconds), u32::from(address.port()) % 1024);
+    age + age / AGE_SPREAD * share / 1024
 }
 
-fn builder(tasks: TaskTracker, protocol: Protocol) -> Builder<Tracked> {
-    let mut builder = Builder::new(Tracked(tasks));
+fn seconds(number: u32) -> Duration {
+    Duration::from_secs(number.into())
+}
+
+fn builder(tasks: TaskTracker, protocol: Protocol, bounds: &Connections) -> Builder<Tracked> {
+    let longest = MAX_CALL + seconds(bounds.ping_timeout_seconds);
+    let mut builder = Builder::new(Tracked { tasks, longest });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -191,8 +192,8 @@ fn builder(tasks: TaskTracker, protocol: Protocol) -> Builder<Tracked> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIME);
+        .keep_alive_interval(seconds(bounds.ping_interval_seconds))
+        .keep_alive_timeout(seconds(bounds.ping_timeout_seconds));
     match protocol {
         Protocol::Either => builder,
         Protocol::Http1 => builder.http1_only(),
@@ -235,7 +236,10 @@ impl Drop for InProgress {
 /// Runs the requests of HTTP/2 connections as tasks that the listener waits for, and that end even if their peer stops
 /// reading while it still answers pings: a body that nobody reads is never asked for its deadline.
 #[derive(Clone, Debug)]
-struct Tracked(TaskTracker);
+struct Tracked {
+    tasks: TaskTracker,
+    longest: Duration,
+}
 
 impl<F> Executor<F> for Tracked
 where
@@ -243,6 +247,6 @@ where
     F::Output: Send,
 {
     fn execute(&self, request: F) {
-        self.0.spawn(timeout(MAX_CALL + PING_TIME, request));
+        self.tasks.spawn(timeout(self.longest, request));
     }
 }

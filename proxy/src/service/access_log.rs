@@ -30,6 +30,7 @@ const METHODS: [&str; 5] = ["Execute", "StreamExecute", "GetServerInfo", "Check"
 #[derive(Debug, Default)]
 pub struct Entry {
     subject: OnceLock<String>,
+    token: OnceLock<String>,
     model: OnceLock<String>,
     outcome: OnceLock<String>,
     cost: OnceLock<Cost>,
@@ -44,6 +45,13 @@ impl Entry {
     /// Who called. The first word counts, here and below.
     pub fn subject(&self, subject: &str) {
         let _ = self.subject.set(subject.to_owned());
+    }
+
+    /// The identifier of the token that was accepted, where it has one.
+    pub fn token(&self, id: Option<&str>) {
+        if let Some(id) = id {
+            let _ = self.token.set(id.to_owned());
+        }
     }
 
     /// The model that answered: one of the config, never what a caller made up.
@@ -142,11 +150,12 @@ impl Drop for Record {
         let metrics = &self.shared.metrics;
         metrics.requests.with([&self.method, &code]).add(1);
         metrics.request_duration.observe(took.as_secs_f64());
-        let Entry { subject, model, outcome, cost } = self.entry.as_ref();
+        let Entry { subject, token, model, outcome, cost } = self.entry.as_ref();
         tracing::info!(
             request_id = &*self.request_id,
             method = self.method,
             subject = subject.get(),
+            token = token.get(),
             model = model.get(),
             code,
             outcome = outcome.get(),

@@ -13,7 +13,7 @@ use tonic::transport::Endpoint;
 use vibectl_proto::llm_proxy::ExecuteRequest;
 use vibectl_proto::llm_proxy::vibectl_llm_proxy_client::VibectlLlmProxyClient as Client;
 
-use crate::support::frames::PREFACE;
+use crate::support::frames::{ACK, DATA, Frame, GOAWAY, PING, PREFACE, handshake, read_until, send};
 use crate::support::{PATIENCE, Server};
 
 /// Time for the first bytes, and some for a busy machine.
@@ -151,4 +151,60 @@ fn k07_with_256_files_silent_connections_do_not_keep_out_an_honest_one() {
 
     assert_eq!(server.get("/still-here").0, 404);
     assert!(server.open_files() < 256 - 64, "{} files: none left for providers", server.open_files());
+}
+
+#[test]
+fn c09_an_idle_peer_that_does_not_answer_a_ping_is_cut() {
+    let server =
+        Server::insecure("server: {connections: {ping_interval_seconds: 1, ping_timeout_seconds: 1}}");
+    let mut peer = server.connect();
+    handshake(&mut peer);
+
+    // It reads, and answers nothing.
+    let ping = read_until(&mut peer, |frame| frame.kind == PING);
+    assert_eq!(ping.flags & ACK, 0);
+
+    closed_after(peer);
+}
+
+#[test]
+fn c09_a_connection_that_is_old_is_asked_to_end_and_what_runs_on_it_may_finish() {
+    let server = Server::insecure("server: {connections: {max_age_seconds: 10}}");
+    let mut peer = server.connect();
+    handshake(&mut peer);
+    send(&mut peer, &Frame::request(1, "/grpc.health.v1.Health/Check", false)).expect("sent");
+
+    let goaway = read_until(&mut peer, |frame| frame.kind == GOAWAY);
+    assert_eq!(goaway.error_code(), 0);
+    // The message of the request that was there before; END_STREAM is flag 1.
+    send(&mut peer, &Frame::new(DATA, 1, 1, &[0; 5])).expect("sent");
+
+    assert_eq!(read_until(&mut peer, |frame| frame.kind == DATA).stream, 1);
+    closed_after(peer);
+}
+
+#[test]
+fn c14_one_address_gets_its_share_of_connections_and_others_are_served() {
+    let server = Server::insecure("server: {connections: {max_per_address: 5}}");
+    let held: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    server.wait_for("five", |server| server.metric("vibectl_connections{port=\"service\"}") == 5);
+
+    let mut refused = server.connect();
+    assert!(matches!(refused.read(&mut [0; 1]), Ok(0) | Err(_)), "closed at once");
+    let other = Runtime::new().expect("a runtime").block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("loopback is a whole network");
+        let stream = socket.connect(([127, 0, 0, 1], server.port).into()).await.expect("connected");
+        stream.into_std().expect("a stream")
+    });
+    other.set_nonblocking(false).expect("blocking");
+    let mut other = other;
+    other.write_all(b"GET /still-here HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).expect("an answer");
+
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert_eq!(server.metric("vibectl_connections_refused_total{port=\"service\",stage=\"address\"}"), 1);
+    drop(held);
+    server.wait_for("room", |server| server.get("/still-here").0 == 404);
 }

@@ -56,9 +56,14 @@ impl Server {
 
     /// As [`Self::insecure`], for a process that may open so many files.
     pub(crate) fn with_files(files: u32, config: &str) -> Self {
+        Self::in_shell(&format!("ulimit -n {files}; exec \"$0\" \"$@\""), config)
+    }
+
+    /// As [`Self::insecure`], started by a script, in which `exec "$0" "$@"` becomes the server.
+    pub(crate) fn in_shell(script: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), BINARY]);
+        shell.args(["-c", script, BINARY]);
         let server = Self::start_as(in_folder(shell, folder.path()), folder, &["serve-insecure"], config);
         server.wait_for("ready", |server| server.admin_get("/readyz").is_some_and(|answer| answer.0 == 200));
         server

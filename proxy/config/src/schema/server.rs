@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ServerLimits, original::OriginalKeys};
+use super::{Connections, ServerLimits, original::OriginalKeys};
 use crate::decode::Cursor;
 
 /// Address, limits and life cycle of the service.
@@ -22,6 +22,8 @@ pub struct Server {
     pub require_auth: Option<bool>,
     /// Limits of callers.
     pub limits: ServerLimits,
+    /// How long connections live and how they are looked after.
+    pub connections: Connections,
     /// How long running calls may take to finish after the signal to stop.
     pub shutdown_grace_seconds: u32,
     /// The largest request that is read.
@@ -38,6 +40,7 @@ impl Default for Server {
             max_workers: None,
             require_auth: None,
             limits: ServerLimits::default(),
+            connections: Connections::default(),
             shutdown_grace_seconds: 30,
             max_message_bytes: 4 * 1024 * 1024,
         }
@@ -67,6 +70,7 @@ impl Server {
                 Cursor::boolean,
             ),
             limits: section.decode("limits", ServerLimits::decode),
+            connections: section.decode("connections", Connections::decode),
             shutdown_grace_seconds: section
                 .read("shutdown_grace_seconds", |cursor| cursor.integer(0..=MAX_SHUTDOWN_GRACE_SECONDS))
                 .unwrap_or(default.shutdown_grace_seconds),
@@ -93,6 +97,7 @@ serialize_differences!(Server {
     max_workers,
     require_auth,
     limits,
+    connections,
     shutdown_grace_seconds,
     max_message_bytes,
 });
