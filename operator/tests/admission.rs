@@ -166,5 +166,5 @@ fn the_policy_of_the_chart_asks_for_every_secret_that_a_provider_can_name() {
             found += 1;
         }
     }
-    assert!(found >= 12, "{found}");
+    assert!(found >= 14, "{found}");
 }

@@ -21,6 +21,7 @@ mod path;
 pub mod sources;
 pub mod sse;
 mod turns;
+mod vertex;
 
 use bytes::Bytes;
 use vibectl_config::ProviderKind;
@@ -34,6 +35,7 @@ use self::{
     gemini::{Gemini, GeminiStream},
     openai::{OpenAi, OpenAiStream},
     sources::Sources,
+    vertex::Vertex,
 };
 pub use self::{
     conversation::{
@@ -88,6 +90,7 @@ enum Kind {
     Anthropic(Anthropic),
     Gemini(Gemini),
     Bedrock(Box<Bedrock>),
+    Vertex(Box<Vertex>),
     /// Cannot be called as things are; the reason names no secret.
     Off(String),
 }
@@ -118,6 +121,9 @@ impl Provider {
                 Anthropic::new(config, anthropic, rule, sources).map(Kind::Anthropic)
             }
             ProviderKind::Gemini(gemini) => Gemini::new(config, gemini, rule, sources).map(Kind::Gemini),
+            ProviderKind::Vertex(vertex) => {
+                Vertex::new(config, vertex, rule, sources).map(Box::new).map(Kind::Vertex)
+            }
             ProviderKind::Bedrock(bedrock) => {
                 Bedrock::new(config, bedrock, rule, sources).map(Box::new).map(Kind::Bedrock)
             }
@@ -135,7 +141,12 @@ impl Provider {
     pub fn off_reason(&self) -> Option<&str> {
         match &self.kind {
             Kind::Off(reason) => Some(reason),
-            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Anthropic(_) | Kind::Gemini(_) | Kind::Bedrock(_) => None,
+            Kind::Echo(_)
+            | Kind::OpenAi(_)
+            | Kind::Anthropic(_)
+            | Kind::Gemini(_)
+            | Kind::Bedrock(_)
+            | Kind::Vertex(_) => None,
         }
     }
 
@@ -147,6 +158,7 @@ impl Provider {
             Kind::Anthropic(anthropic) => anthropic.probe().await,
             Kind::Gemini(gemini) => gemini.probe().await,
             Kind::Bedrock(bedrock) => bedrock.probe().await,
+            Kind::Vertex(vertex) => vertex.probe().await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -159,6 +171,7 @@ impl Provider {
             Kind::Anthropic(anthropic) => anthropic.complete(model, request).await,
             Kind::Gemini(gemini) => gemini.complete(model, request).await,
             Kind::Bedrock(bedrock) => bedrock.complete(model, request).await,
+            Kind::Vertex(vertex) => vertex.complete(model, request).await,
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -171,7 +184,9 @@ impl Provider {
     ) -> Result<Option<u64>, ProviderError> {
         match &self.kind {
             Kind::Anthropic(anthropic) => anthropic.count_tokens(model, request).await,
-            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Gemini(_) | Kind::Bedrock(_) => Ok(None),
+            Kind::Echo(_) | Kind::OpenAi(_) | Kind::Gemini(_) | Kind::Bedrock(_) | Kind::Vertex(_) => {
+                Ok(None)
+            }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }
     }
@@ -181,7 +196,7 @@ impl Provider {
         match &self.kind {
             Kind::Echo(echo) => echo.embed(request),
             Kind::OpenAi(openai) => openai.embed(model, request).await,
-            Kind::Anthropic(_) | Kind::Gemini(_) | Kind::Bedrock(_) => {
+            Kind::Anthropic(_) | Kind::Gemini(_) | Kind::Bedrock(_) | Kind::Vertex(_) => {
                 Err(ProviderError::inexpressible("embeddings"))
             }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
@@ -203,6 +218,9 @@ impl Provider {
             }
             Kind::Bedrock(bedrock) => {
                 bedrock.stream(model, request).await.map(Box::new).map(ModelStream::Bedrock)
+            }
+            Kind::Vertex(vertex) => {
+                vertex.stream(model, request).await.map(Box::new).map(ModelStream::Gemini)
             }
             Kind::Off(reason) => Err(ProviderError::off(reason)),
         }

@@ -31,8 +31,6 @@ pub enum Reason {
     Valid,
     /// The spec contradicts itself; the message names the field.
     InvalidSpec,
-    /// The spec asks for something that this version does not have.
-    NotAvailableYet,
     /// An object of a needed name belongs to somebody else.
     ObjectConflict,
     /// Everything named was found.
@@ -212,7 +210,6 @@ impl Reason {
         match self {
             Self::Valid => "Valid",
             Self::InvalidSpec => "InvalidSpec",
-            Self::NotAvailableYet => "NotAvailableYet",
             Self::ObjectConflict => "ObjectConflict",
             Self::Resolved => "Resolved",
             Self::SecretNotFound => "SecretNotFound",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     calls::{Retries, Timeouts},
-    reference::{NotAvailableYet, SecretKey},
+    reference::SecretKey,
 };
 
 /// A place that answers calls. Exactly one of the blocks says of which kind it is.
@@ -37,9 +37,9 @@ pub struct Provider {
     /// Amazon Bedrock in one region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bedrock: Option<Bedrock>,
-    /// Not available yet.
+    /// Google's models on Vertex AI, in one region of a project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vertex: Option<NotAvailableYet>,
+    pub vertex: Option<Vertex>,
     /// How long it may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeouts: Option<Timeouts>,
@@ -65,7 +65,8 @@ impl Provider {
             let required = [&it.access_key_id, &it.secret_access_key];
             required.into_iter().chain(&it.session_token).chain(&it.ca_bundle)
         });
-        optional.chain(bedrock)
+        let vertex = self.vertex.iter().flat_map(|it| [&it.service_account].into_iter().chain(&it.ca_bundle));
+        optional.chain(bedrock).chain(vertex)
     }
 }
 
@@ -200,6 +201,32 @@ pub struct Bedrock {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_token: Option<SecretKey>,
     /// PEM certificates to trust instead of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<SecretKey>,
+}
+
+/// Settings of Vertex AI. Requests have an access token, which a service account asks for.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vertex {
+    /// ID of the project.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9][-.:a-z0-9]*$"))]
+    pub project: String,
+    /// Region, as in `europe-west4`, or `global`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub region: String,
+    /// Address of the API up to and including the version. Left out: `https://REGION-aiplatform.googleapis.com/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = ("isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''", "baseUrl must be an http or https URL"),
+        validation = ("!self.contains('@')", "baseUrl must not contain user information"),
+        validation = ("!self.contains('?') && !self.contains('#')", "baseUrl must not contain a query or a fragment")
+    )]
+    pub base_url: Option<String>,
+    /// Key file of a service account, as Google makes it (JSON).
+    pub service_account: SecretKey,
+    /// PEM certificates to trust instead of the public ones, for the API and for tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<SecretKey>,
 }

@@ -1,7 +1,6 @@
 //! How an object names another one.
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One key of a Secret in the same namespace.
@@ -24,9 +23,3 @@ pub struct SecretName {
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
 }
-
-/// A choice that the schema knows but this version does not have: whatever is written in it is kept, and the object is answered
-/// with the condition `Accepted=False`, reason `NotAvailableYet`.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true, "maxProperties" = 16))]
-pub struct NotAvailableYet {}

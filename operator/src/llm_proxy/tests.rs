@@ -99,8 +99,8 @@ async fn pods_that_answer_make_it_ready() {
 async fn a_spec_that_only_its_author_can_mend_changes_nothing_that_runs() {
     let server = settled("minimal").await;
     server.change("/llmproxies/team", |proxy| {
-        proxy["spec"]["providers"] = json!([{"name": "p", "vertex": {}}]);
-        proxy["spec"]["models"] = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
+        let issuer = json!({"name": "x", "issuer": "https://x", "audiences": ["a"], "jwks": "{\"keys\":[]}"});
+        proxy["spec"]["access"] = json!({"issuers": [issuer]});
         proxy["metadata"]["generation"] = json!(2);
     });
 
@@ -112,7 +112,7 @@ async fn a_spec_that_only_its_author_can_mend_changes_nothing_that_runs() {
         "the status alone"
     );
     assert_eq!(done.again, None);
-    assert_eq!(reason(&server, ConditionType::Accepted), "NotAvailableYet");
+    assert_eq!(reason(&server, ConditionType::Accepted), "InvalidSpec");
     assert_eq!(proxy_in(&server).status.unwrap().observed_generation, Some(2));
 }
 

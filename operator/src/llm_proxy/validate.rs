@@ -33,7 +33,7 @@ pub use self::{
     calls::Calls,
     migration::Migration,
     models::Model,
-    providers::{Bedrock, Endpoint, Mounted, Provider, ProviderKind},
+    providers::{Bedrock, Endpoint, Mounted, Provider, ProviderKind, Vertex},
     supplied::Supplied,
     tls::{KeptPair, ServingPair, Terms, TlsMode},
 };
@@ -107,18 +107,17 @@ pub struct Refusal {
 /// One mistake in a spec.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// `InvalidSpec`, `NotAvailableYet` or `ObjectConflict`.
+    /// `InvalidSpec` or `ObjectConflict`.
     pub reason: Reason,
     /// The field's path and what is wrong with it.
     pub message: String,
 }
 
 impl Refusal {
-    /// The reason of the condition: a contradiction outweighs what is merely in the way or not available.
+    /// The reason of the condition: a contradiction outweighs what is merely in the way.
     pub fn reason(&self) -> Reason {
         let has = |reason| self.mistakes.iter().any(|mistake| mistake.reason == reason);
-        let order = [Reason::InvalidSpec, Reason::ObjectConflict];
-        order.into_iter().find(|reason| has(*reason)).unwrap_or(Reason::NotAvailableYet)
+        if has(Reason::InvalidSpec) { Reason::InvalidSpec } else { Reason::ObjectConflict }
     }
 
     /// All mistakes in one line.
@@ -144,11 +143,6 @@ impl Mistakes {
 
     fn conflict(&mut self, path: &str, what: impl std::fmt::Display) {
         self.0.push(Mistake { reason: Reason::ObjectConflict, message: format!("{path}: {what}") });
-    }
-
-    fn not_available(&mut self, path: &str, instead: &str) {
-        let message = format!("{path}: not available yet: {instead}");
-        self.0.push(Mistake { reason: Reason::NotAvailableYet, message });
     }
 }
 

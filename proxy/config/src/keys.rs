@@ -11,7 +11,7 @@ use crate::{
 /// A file with one of everything that can occur many times or not at all.
 const ONE_OF_EVERYTHING: &str = "
 server: {limits: {per_token: {SUBJECT: {}}}}
-providers: [{echo: {error: {every: 1}, usage: {input_tokens: 1}}}, {openai: {}}, {azure_openai: {}}, {anthropic: {}}, {gemini: {}}, {bedrock: {}}]
+providers: [{echo: {error: {every: 1}, usage: {input_tokens: 1}}}, {openai: {}}, {azure_openai: {}}, {anthropic: {}}, {gemini: {}}, {bedrock: {}}, {vertex: {}}]
 models: [{routes: [{price: {}}]}]
 tls: {webhook: {}}
 jwt: {migration: {}, issuers: [{callers: [{}]}]}

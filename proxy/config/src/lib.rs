@@ -40,7 +40,7 @@ pub use self::{
         DEFAULT_GEMINI_BASE_URL, Dns, DnsHook, DnsUpdate, EMBEDDED_ECHO, Eab, Echo, EchoError, EchoUsage,
         Endpoint, Fleet, Hsts, Jwt, JwtAlgorithm, JwtCaller, JwtIssuer, JwtMigration, Limits, LogLevel,
         MinVersion, Model, NoRate, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server,
-        ServerLimits, Tls, TsigAlgorithm, Webhook,
+        ServerLimits, Tls, TsigAlgorithm, Vertex, Webhook,
     },
     secret::{HIDDEN, Secret},
     template::TEMPLATE,

@@ -56,6 +56,8 @@ pub const ACCESS_KEY_ID_FILE: &str = "access-key-id";
 pub const SECRET_ACCESS_KEY_FILE: &str = "secret-access-key";
 /// The token that goes with keys that are valid for a time only.
 pub const SESSION_TOKEN_FILE: &str = "session-token";
+/// The key file of a provider's service account, inside the same.
+pub const SERVICE_ACCOUNT_FILE: &str = "service-account.json";
 /// The 32 random bytes of [`RevisionKey`], inside [`FLEET_DIR`].
 pub const REVISION_KEY_FILE: &str = "revision.key";
 

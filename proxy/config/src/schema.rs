@@ -34,7 +34,7 @@ pub use self::{
     price::{NoRate, Price, Rate},
     provider::{
         Anthropic, AzureOpenAi, Bedrock, DEFAULT_GEMINI_BASE_URL, Echo, EchoError, EchoUsage, Endpoint,
-        Provider, ProviderKind, SecretSource,
+        Provider, ProviderKind, SecretSource, Vertex,
     },
     retries::Retries,
     server::{LogLevel, Server},

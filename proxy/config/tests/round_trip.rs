@@ -7,7 +7,7 @@ use vibectl_config::{
     Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Connections, Dns,
     DnsHook, DnsUpdate, Eab, Echo, EchoError, EchoUsage, Endpoint, Fleet, Hsts, Jwt, Limits, LogLevel,
     MinVersion, Model, Price, Provider, ProviderKind, Rate, Retries, Route, SecretSource, Server,
-    ServerLimits, Tls, TsigAlgorithm, Webhook, render,
+    ServerLimits, Tls, TsigAlgorithm, Vertex, Webhook, render,
 };
 
 #[path = "round_trip/tokens.rs"]
@@ -243,6 +243,15 @@ fn bedrock() -> impl Strategy<Value = ProviderKind> {
     )
 }
 
+fn vertex() -> impl Strategy<Value = ProviderKind> {
+    ("[a-z][a-z0-9-]{0,9}", "[a-z]{2}-[a-z]{4}[0-9]", endpoint(), secret_source()).prop_map(
+        |(project, region, endpoint, service_account)| {
+            let endpoint = Endpoint { api_key_file: None, api_key_env: None, ..endpoint };
+            ProviderKind::Vertex(Vertex { project, region, endpoint, service_account })
+        },
+    )
+}
+
 fn anthropic() -> impl Strategy<Value = ProviderKind> {
     (endpoint(), 1..=10_000_000_u32)
         .prop_map(|(endpoint, max_tokens)| ProviderKind::Anthropic(Anthropic { endpoint, max_tokens }))
@@ -266,6 +275,7 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
             anthropic(),
             endpoint().prop_map(ProviderKind::Gemini),
             bedrock(),
+            vertex(),
         ],
         (1..=3600_u32, 1..=3600_u32, 1..=3600_u32),
         (option::of(1..=3600_u32), option::of(positive()), retries()),

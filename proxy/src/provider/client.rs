@@ -13,6 +13,7 @@ use super::{
     ProviderError,
     address::{AddressRule, Refused},
     sources::{Missing, Sources},
+    vertex::BadAccount,
 };
 pub(super) use crate::outgoing::Response;
 use crate::outgoing::{self, Deadlines, Outgoing, Unusable};
@@ -43,6 +44,10 @@ pub(crate) enum Off {
     Address(Refused),
     #[error("its API key has characters that a header cannot carry")]
     Key,
+    #[error(transparent)]
+    Account(#[from] BadAccount),
+    #[error("the token_uri in its service account key is {0}")]
+    TokenAddress(Refused),
     #[error("its CA file cannot be used: {0}")]
     Ca(CertificateError),
     #[error("TLS cannot be set up for it: {0}")]
@@ -164,6 +169,12 @@ impl Client {
         let request = self.http.post(self.url(path)).header(header::CONTENT_TYPE, JSON);
         let request = request.header(header::ACCEPT, accept).headers(extra.into_iter().collect());
         self.send(request.body(body)).await
+    }
+
+    /// Sends a form to the base URL itself; the response has a status of success.
+    pub(super) async fn post_form(&self, form: Bytes) -> Result<Response, ProviderError> {
+        let request = self.http.post(self.base_url.clone()).header(header::ACCEPT, JSON);
+        self.send(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)).await
     }
 
     /// Asks for a path below the base URL, as in [`Self::post`]; the response has a status of success.

@@ -29,7 +29,7 @@ const KNOWN_CODES: [&str; 6] = [
 ];
 
 /// A call that a provider did not answer.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
 #[error("{message}")]
 pub struct ProviderError {
     /// What kind of failure it is.

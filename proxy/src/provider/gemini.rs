@@ -7,7 +7,7 @@ mod decode;
 mod encode;
 mod stream;
 
-pub(super) use self::stream::GeminiStream;
+pub(super) use self::{decode::answer, encode::encode, stream::GeminiStream};
 use super::{
     Completion, ModelRequest, ProviderError, Reply,
     address::AddressRule,
@@ -45,10 +45,10 @@ impl Gemini {
         model: &str,
         request: &ModelRequest,
     ) -> Result<Completion, ProviderError> {
-        let body = encode::encode(request)?;
+        let body = encode(request)?;
         let path = format!("models/{}:generateContent", segment(model));
         let response = self.client.post(&path, client::JSON, body).await?;
-        let answer = decode::answer(&client::read_body(response).await?)?;
+        let answer = answer(&client::read_body(response).await?)?;
         Ok(Completion { reply: Reply::Said(answer.said), usage: answer.usage })
     }
 
@@ -57,7 +57,7 @@ impl Gemini {
         model: &str,
         request: &ModelRequest,
     ) -> Result<GeminiStream, ProviderError> {
-        let body = encode::encode(request)?;
+        let body = encode(request)?;
         let path = format!("models/{}:streamGenerateContent?alt=sse", segment(model));
         GeminiStream::new(self.client.post(&path, client::EVENTS, body).await?)
     }

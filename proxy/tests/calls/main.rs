@@ -30,3 +30,4 @@ mod sdks;
 mod structured;
 mod token_limits;
 mod upstream;
+mod vertex;

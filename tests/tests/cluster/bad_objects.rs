@@ -145,13 +145,13 @@ async fn a_missing_secret_turns_one_provider_off_and_heals_by_itself() -> Result
 }
 
 #[tokio::test]
-async fn what_is_not_available_yet_says_so_and_others_reconcile_on() -> Result<()> {
-    let world = World::new("notyet").await?;
-    let models = "  models: [{name: m, routes: [{provider: p, model: m}]}]\n";
-    world.apply(&format!("{HEAD}  providers: [{{name: p, vertex: {{}}}}]\n{models}"))?;
+async fn what_only_the_operator_finds_wrong_is_told_and_others_reconcile_on() -> Result<()> {
+    let world = World::new("wrong").await?;
+    let issuer = r#"{name: x, issuer: "https://x", audiences: [a], jwks: '{"keys":[]}'}"#;
+    world.apply(&format!("{HEAD}  access: {{issuers: [{issuer}]}}\n"))?;
     let told = |proxy: &LlmProxy| {
         let conditions = proxy.status.as_ref().map(|status| &status.conditions);
-        conditions.is_some_and(|all| all.iter().any(|condition| condition.reason == "NotAvailableYet"))
+        conditions.is_some_and(|all| all.iter().any(|condition| condition.reason == "InvalidSpec"))
     };
 
     world.until("bad", told).await?;

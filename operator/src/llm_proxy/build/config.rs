@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 use k8s_openapi::api::core::v1::ConfigMap;
 use vibectl_config::{
     Access, Acme, Admin, Anthropic, AzureOpenAi, Bedrock, Challenge, ChallengeType, Config, Echo, Endpoint,
-    Fleet, Limits, Model, Provider, ProviderKind, SecretSource, Server, ServerLimits, Tls,
+    Fleet, Limits, Model, Provider, ProviderKind, SecretSource, Server, ServerLimits, Tls, Vertex,
     mount::{
         ACCESS_KEY_ID_FILE, ACME_DIR, ANSWERS_FILE, API_KEY_FILE, CA_FILE, CERTIFICATE_FILE,
         CERTIFICATE_NAMES_FILE, CONFIG_FILE, KEY_FILE, PROVIDERS_DIR, SECRET_ACCESS_KEY_FILE,
-        SESSION_TOKEN_FILE, TLS_DIR,
+        SERVICE_ACCOUNT_FILE, SESSION_TOKEN_FILE, TLS_DIR,
     },
     render,
 };
@@ -124,6 +124,12 @@ fn provider(provider: &validate::Provider, replicas: u16) -> Provider {
             ProviderKind::Anthropic(Anthropic { max_tokens, ..default })
         }
         validate::ProviderKind::Gemini(gemini) => ProviderKind::Gemini(endpoint(gemini)),
+        validate::ProviderKind::Vertex(vertex) => ProviderKind::Vertex(Vertex {
+            project: vertex.project.clone(),
+            region: vertex.region.clone(),
+            endpoint: endpoint(&vertex.endpoint),
+            service_account: SecretSource::File(file(SERVICE_ACCOUNT_FILE)),
+        }),
         validate::ProviderKind::Bedrock(bedrock) => ProviderKind::Bedrock(Bedrock {
             region: bedrock.region.clone(),
             endpoint: endpoint(&bedrock.endpoint),

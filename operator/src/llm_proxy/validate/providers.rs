@@ -4,7 +4,8 @@ use std::fmt;
 
 use http::Uri;
 use vibectl_config::mount::{
-    ACCESS_KEY_ID_FILE, API_KEY_FILE, CA_FILE, SECRET_ACCESS_KEY_FILE, SESSION_TOKEN_FILE,
+    ACCESS_KEY_ID_FILE, API_KEY_FILE, CA_FILE, SECRET_ACCESS_KEY_FILE, SERVICE_ACCOUNT_FILE,
+    SESSION_TOKEN_FILE,
 };
 use vibectl_pki::TrustBundle;
 use zeroize::Zeroizing;
@@ -59,6 +60,21 @@ pub enum ProviderKind {
     Gemini(Box<Endpoint>),
     /// Amazon Bedrock.
     Bedrock(Box<Bedrock>),
+    /// Google's models on Vertex AI.
+    Vertex(Box<Vertex>),
+}
+
+/// Vertex AI in one region of a project.
+#[derive(Clone, Debug)]
+pub struct Vertex {
+    /// ID of the project.
+    pub project: String,
+    /// Where the models run.
+    pub region: String,
+    /// Where it is; without a key.
+    pub endpoint: Endpoint,
+    /// Key file of the account that asks for tokens.
+    pub service_account: Mounted,
 }
 
 /// Bedrock in one region.
@@ -123,16 +139,30 @@ impl Provider {
             [(API_KEY_FILE, api_key), (CA_FILE, ca_bundle)]
         });
         let files = files.filter_map(|(file, mounted)| Some((file, mounted.as_ref()?)));
-        let bedrock = match &self.kind {
-            ProviderKind::Bedrock(bedrock) => Some(bedrock),
-            _ => None,
-        };
-        files.chain(bedrock.into_iter().flat_map(|bedrock| {
-            let Bedrock { region: _, endpoint: _, access_key_id, secret_access_key, session_token } =
-                bedrock.as_ref();
-            let keys = [(ACCESS_KEY_ID_FILE, access_key_id), (SECRET_ACCESS_KEY_FILE, secret_access_key)];
-            keys.into_iter().chain(session_token.as_ref().map(|token| (SESSION_TOKEN_FILE, token)))
-        }))
+        files.chain(self.further_keys().into_iter().flatten())
+    }
+
+    /// Keys of kinds that need other ones than an API key.
+    fn further_keys(&self) -> [Option<(&'static str, &Mounted)>; 3] {
+        match &self.kind {
+            ProviderKind::Bedrock(bedrock) => {
+                let Bedrock { region: _, endpoint: _, access_key_id, secret_access_key, session_token } =
+                    bedrock.as_ref();
+                [
+                    Some((ACCESS_KEY_ID_FILE, access_key_id)),
+                    Some((SECRET_ACCESS_KEY_FILE, secret_access_key)),
+                    session_token.as_ref().map(|token| (SESSION_TOKEN_FILE, token)),
+                ]
+            }
+            ProviderKind::Vertex(vertex) => {
+                [Some((SERVICE_ACCOUNT_FILE, &vertex.service_account)), None, None]
+            }
+            ProviderKind::Echo { .. }
+            | ProviderKind::OpenAi(_)
+            | ProviderKind::AzureOpenAi { .. }
+            | ProviderKind::Anthropic { .. }
+            | ProviderKind::Gemini(_) => [None; 3],
+        }
     }
 
     /// Where it is; `None` for one that needs no network.
@@ -144,6 +174,7 @@ impl Provider {
             | ProviderKind::AzureOpenAi { endpoint, .. }
             | ProviderKind::Anthropic { endpoint, .. } => Some(endpoint),
             ProviderKind::Bedrock(bedrock) => Some(&bedrock.endpoint),
+            ProviderKind::Vertex(vertex) => Some(&vertex.endpoint),
         }
     }
 }
@@ -192,25 +223,21 @@ fn kind(
         max_concurrency: _,
         retries: _,
     } = provider;
-    let later = [("vertex", vertex.is_some(), "use openai with a gateway that signs in to Google Cloud")];
-    let here = [
+    let blocks = [
         echo.is_some(),
         openai.is_some(),
         azure_openai.is_some(),
         anthropic.is_some(),
         gemini.is_some(),
         bedrock.is_some(),
+        vertex.is_some(),
     ];
-    let blocks = here.into_iter().chain(later.map(|(_, chosen, _)| chosen));
-    if blocks.filter(|chosen| *chosen).count() != 1 {
+    if blocks.into_iter().filter(|chosen| *chosen).count() != 1 {
         mistakes.invalid(
             path,
             "needs exactly one of echo, openai, azureOpenai, anthropic, gemini, bedrock, vertex",
         );
         return None;
-    }
-    for (block, _, instead) in later.iter().filter(|(_, chosen, _)| *chosen) {
-        mistakes.not_available(&format!("{path}.{block}"), instead);
     }
     if let Some(azure) = azure_openai {
         check_azure(&format!("{path}.azureOpenai"), azure, mistakes);
@@ -246,6 +273,18 @@ fn kind(
             api_key.as_ref(),
             ca_bundle.as_ref(),
         )));
+    }
+    if let Some(vertex) = vertex {
+        let base_url = vertex.base_url.clone();
+        let base_url = base_url.unwrap_or_else(|| vibectl_config::Vertex::default_base_url(&vertex.region));
+        let endpoint = endpoint("vertex", &base_url, None, vertex.ca_bundle.as_ref());
+        let service_account = &vertex.service_account;
+        return Some(ProviderKind::Vertex(Box::new(Vertex {
+            project: vertex.project.clone(),
+            region: vertex.region.clone(),
+            endpoint: *endpoint,
+            service_account: mounted(&format!("{path}.vertex.serviceAccount"), service_account, referenced),
+        })));
     }
     bedrock.as_ref().map(|bedrock| {
         let base_url = bedrock.base_url.clone();

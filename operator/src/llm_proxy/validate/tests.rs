@@ -148,20 +148,6 @@ fn what_the_server_would_refuse_of_azure_is_refused_before() {
 }
 
 #[test]
-fn what_is_not_available_yet_says_what_to_use_instead() {
-    let model = json!([{"name": "m", "routes": [{"provider": "p", "model": "x"}]}]);
-    let provider =
-        |block: &str| json!({"providers": [{"name": "p", block: {"apiKey": {}}}], "models": model});
-    let cases = [(provider("vertex"), "spec.providers[0].vertex: not available yet: use openai")];
-    for (spec, expected) in cases {
-        let refusal = refusal(spec);
-
-        assert_eq!(refusal.reason(), Reason::NotAvailableYet, "{expected}");
-        assert!(refusal.message().contains(expected), "{}", refusal.message());
-    }
-}
-
-#[test]
 fn all_mistakes_are_told_at_once() {
     let acme = json!({"acme": {"email": "a@b.example", "termsOfServiceAgreed": false}});
     let refusal = refusal(json!({"replicas": -1, "hosts": [""], "tls": acme}));

@@ -2,6 +2,7 @@
 
 mod azure_openai;
 mod bedrock;
+mod vertex;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 pub use self::{
     azure_openai::AzureOpenAi,
     bedrock::{Bedrock, SecretSource},
+    vertex::Vertex,
 };
 use super::{EMBEDDED_ECHO, retries::Retries};
 use crate::decode::{Cursor, Section};
@@ -86,7 +88,6 @@ impl Provider {
         section.finish_with(&[
             ("api_key", NO_KEYS_HERE),
             ("base_url", "it belongs into the block of the provider's kind"),
-            ("vertex", NOT_YET),
         ]);
         provider
     }
@@ -95,8 +96,6 @@ impl Provider {
 /// An hour at most: a hung provider must not hold a call for ever.
 const TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 1..=3600;
 const NO_KEYS_HERE: &str = "keys are not part of the config: use api_key_file or api_key_env in its block";
-const NOT_YET: &str =
-    "this kind of provider is not available yet: use openai with an address that speaks its API";
 
 impl Serialize for Provider {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,6 +118,7 @@ impl Serialize for Provider {
             ProviderKind::Anthropic(anthropic) => map.serialize_entry("anthropic", anthropic)?,
             ProviderKind::Gemini(gemini) => map.serialize_entry("gemini", gemini)?,
             ProviderKind::Bedrock(bedrock) => map.serialize_entry("bedrock", bedrock)?,
+            ProviderKind::Vertex(vertex) => map.serialize_entry("vertex", vertex)?,
         }
         if *connect_timeout_seconds != Self::DEFAULT_CONNECT_TIMEOUT_SECONDS {
             map.serialize_entry("connect_timeout_seconds", connect_timeout_seconds)?;
@@ -143,7 +143,7 @@ impl Serialize for Provider {
 }
 
 /// The blocks that say what a provider speaks.
-const KINDS: [&str; 6] = ["echo", "openai", "azure_openai", "anthropic", "gemini", "bedrock"];
+const KINDS: [&str; 7] = ["echo", "openai", "azure_openai", "anthropic", "gemini", "vertex", "bedrock"];
 
 /// What a provider speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +160,8 @@ pub enum ProviderKind {
     Gemini(Endpoint),
     /// Amazon Bedrock.
     Bedrock(Bedrock),
+    /// Google's models on Vertex AI.
+    Vertex(Vertex),
 }
 
 impl ProviderKind {
@@ -175,6 +177,7 @@ impl ProviderKind {
                 "openai" => Self::OpenAi(Endpoint::decode(&block, None)),
                 "azure_openai" => Self::AzureOpenAi(AzureOpenAi::decode(&block)),
                 "anthropic" => Self::Anthropic(Anthropic::decode(&block)),
+                "vertex" => Self::Vertex(Vertex::decode(&block)),
                 "bedrock" => Self::Bedrock(Bedrock::decode(&block)),
                 "gemini" => Self::Gemini(Endpoint::decode(&block, Some(DEFAULT_GEMINI_BASE_URL))),
                 _ => Self::Echo(Echo::decode(&block)),
@@ -196,6 +199,7 @@ impl ProviderKind {
             Self::AzureOpenAi(azure) => Some(&azure.endpoint),
             Self::Anthropic(anthropic) => Some(&anthropic.endpoint),
             Self::Bedrock(bedrock) => Some(&bedrock.endpoint),
+            Self::Vertex(vertex) => Some(&vertex.endpoint),
         }
     }
 
@@ -205,6 +209,7 @@ impl ProviderKind {
             Self::Bedrock(Bedrock { access_key_id, secret_access_key, session_token, .. }) => {
                 [Some(access_key_id), Some(secret_access_key), session_token.as_ref()]
             }
+            Self::Vertex(vertex) => [Some(&vertex.service_account), None, None],
             Self::Echo(_) | Self::OpenAi(_) | Self::AzureOpenAi(_) | Self::Anthropic(_) | Self::Gemini(_) => {
                 [None; 3]
             }

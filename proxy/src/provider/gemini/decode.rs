@@ -12,9 +12,9 @@ use super::{
 
 /// A whole response.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) said: Said,
-    pub(super) usage: Option<Usage>,
+pub(in crate::provider) struct Answer {
+    pub(in crate::provider) said: Said,
+    pub(in crate::provider) usage: Option<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -90,7 +90,7 @@ struct WireUsage {
 }
 
 /// Reads the body of a response.
-pub(super) fn answer(body: &[u8]) -> Result<Answer, ProviderError> {
+pub(in crate::provider) fn answer(body: &[u8]) -> Result<Answer, ProviderError> {
     let mut decoder = Decoder::default();
     let (mut said, mut usage) = (Said::default(), None);
     let mut is_empty = true;

@@ -130,7 +130,7 @@ struct Generation<'a> {
 }
 
 /// The request for an answer.
-pub(super) fn encode(request: &ModelRequest) -> Result<Bytes, ProviderError> {
+pub(in crate::provider) fn encode(request: &ModelRequest) -> Result<Bytes, ProviderError> {
     if let Some(beyond) = &request.beyond {
         return Err(ProviderError::inexpressible(beyond));
     }

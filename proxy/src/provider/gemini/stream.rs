@@ -17,7 +17,7 @@ pub struct GeminiStream {
 }
 
 impl GeminiStream {
-    pub(super) fn new(response: Response) -> Result<Self, ProviderError> {
+    pub(in crate::provider) fn new(response: Response) -> Result<Self, ProviderError> {
         let source = EventSource::of(response)?;
         Ok(Self { source, decoder: Decoder::default(), pending: VecDeque::new() })
     }
