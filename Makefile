@@ -10,12 +10,13 @@ IMAGES  := cargo run --quiet --package vibectl-tests --bin images --
 # Tools are built once and kept outside the repository; tests/src/cache.rs finds the same folder.
 CACHE := $(or $(VIBECTL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vibectl)
 DENY  := $(CACHE)/tools/cargo-deny-0.20.2
+FUZZ  := $(CACHE)/tools/cargo-fuzz-0.13.2
 
 .DEFAULT_GOAL := help
 # Calls that `make bench` counts for each row; WRITE=1 puts the tables into docs/benchmarks.md.
 CALLS ?= 3000
 
-.PHONY: help demo demo-down bench tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
+.PHONY: help demo demo-down bench fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -37,6 +38,13 @@ bench: images ## Compare with the Python original and other gateways in one run;
 
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
+
+# Which target of fuzz/, and for how long.
+TARGET  ?= token
+FUZZ_SECONDS ?= 60
+
+fuzz: $(FUZZ)/bin/cargo-fuzz ## Fuzz TARGET (token, config, sse, openai, ...) for FUZZ_SECONDS; needs a nightly compiler
+	PATH="$(FUZZ)/bin:$$PATH" cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
 
 tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager, Pebble, h2spec (once; minutes)
 	$(CLUSTER) tools
@@ -88,3 +96,6 @@ test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 
 $(DENY)/bin/cargo-deny:
 	cargo install --locked --root $(DENY) cargo-deny@0.20.2
+
+$(FUZZ)/bin/cargo-fuzz:
+	cargo install --locked --root $(FUZZ) cargo-fuzz@0.13.2

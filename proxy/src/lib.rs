@@ -24,6 +24,7 @@ pub mod cli;
 pub mod cost;
 pub mod error;
 pub mod fleet;
+pub mod fuzz;
 pub mod grpc;
 pub mod http;
 pub mod limits;

@@ -14,6 +14,7 @@ mod echo;
 pub mod embeddings;
 mod error;
 mod events;
+pub mod fuzz;
 mod gemini;
 pub mod native;
 pub mod openai;

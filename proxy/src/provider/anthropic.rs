@@ -9,6 +9,7 @@
 mod body;
 mod decode;
 mod encode;
+pub(super) mod fuzz;
 mod message;
 mod stream;
 

@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod event_stream;
+pub(super) mod fuzz;
 mod signature;
 mod stream;
 

@@ -5,6 +5,7 @@
 mod call_id;
 mod decode;
 mod encode;
+pub(super) mod fuzz;
 mod stream;
 
 pub(super) use self::{decode::answer, encode::encode, stream::GeminiStream};

@@ -8,6 +8,7 @@
 mod body;
 mod decode;
 mod encode;
+pub(super) mod fuzz;
 mod message;
 pub mod responses;
 mod stream;

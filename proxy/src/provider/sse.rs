@@ -93,6 +93,18 @@ impl Splitter {
     }
 }
 
+/// The data of every event of a whole stream, until one is too long.
+pub(super) fn for_each(stream: &[u8], mut take: impl FnMut(&[u8])) {
+    let mut splitter = Splitter::default();
+    splitter.push(stream);
+    splitter.finish();
+    while let Ok(Some(frame)) = splitter.next_frame() {
+        if let Some(data) = frame.data() {
+            take(&data);
+        }
+    }
+}
+
 impl Frame {
     /// The joined `data` lines; `None` for a comment, a keep-alive or an event without data.
     pub fn data(&self) -> Option<Cow<'_, [u8]>> {

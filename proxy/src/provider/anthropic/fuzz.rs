@@ -1,0 +1,18 @@
+//! What a fuzzer feeds: bytes as a whole answer, and as the events of a stream.
+
+use super::{
+    super::sse,
+    decode::{self, Decoder},
+};
+
+/// Decodes the bytes both ways; what comes of it does not matter, only that it comes.
+pub(in super::super) fn decode(bytes: &[u8]) {
+    for structured in [false, true] {
+        let _ = decode::answer(bytes, structured);
+        let mut decoder = Decoder::new(structured);
+        sse::for_each(bytes, |data| {
+            let _ = decoder.event(data);
+        });
+    }
+    let _ = decode::token_count(bytes);
+}
