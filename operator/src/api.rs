@@ -5,6 +5,7 @@
 pub mod access;
 pub mod calls;
 pub mod conditions;
+pub mod dollars;
 pub mod duration;
 pub mod limits;
 pub mod llm_proxy;

@@ -18,6 +18,7 @@ use vibectl_proto::fleet::v1::{
     ReportResponse, TokenUsage,
 };
 
+use crate::cost::Cost;
 use crate::listener::tls::Security;
 use crate::provider::Provider;
 use crate::reload::files::{Fingerprint, PartFiles, ReadError};
@@ -165,6 +166,7 @@ fn report(shared: &Shared) -> ReportResponse {
         limited: totals.limited,
         input_tokens: totals.input_tokens,
         output_tokens: totals.output_tokens,
+        cost_picodollars: totals.cost.map(Cost::picos),
         last_used: totals.last_used,
         late: totals.late.map(|late| {
             let Late { issued_at, expires_at, last_used } = late;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{
     access::{Scope, default_scopes},
+    dollars::Dollars,
     duration::Duration,
     limits::Limits,
 };
@@ -224,6 +225,9 @@ pub struct Usage {
     /// Of answers.
     #[serde(default)]
     pub output_tokens: i64,
+    /// In dollars, of those calls whose route has a price. Left out when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Dollars>,
     /// The last admitted call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used: Option<Time>,
@@ -253,6 +257,9 @@ pub struct InstanceUsage {
     /// Tokens of answers.
     #[serde(default)]
     pub output_tokens: i64,
+    /// In dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<Dollars>,
 }
 
 fn template_value() -> serde_json::Value {

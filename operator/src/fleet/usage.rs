@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use vibectl_proto::fleet::v1::{ReportResponse, TokenUsage};
 
-use crate::api::proxy_token::{InstanceUsage, Usage};
+use crate::api::{
+    dollars::Dollars,
+    proxy_token::{InstanceUsage, Usage},
+};
 
 use super::book::PodView;
 
@@ -74,6 +77,11 @@ fn add(usage: &mut Usage, known: &mut InstanceUsage, used: &TokenUsage) {
         *total = total.saturating_add(now - *last);
         *last = now;
     }
+    if let Some(now) = used.cost_picodollars.map(Dollars::from_picos) {
+        let last = known.cost_usd.unwrap_or_default();
+        usage.cost_usd = Some(usage.cost_usd.unwrap_or_default().plus(now.less(last)));
+        known.cost_usd = Some(now.max(last));
+    }
     usage.tokens = usage.input_tokens.saturating_add(usage.output_tokens);
     let last_used = Timestamp::from_second(used.last_used).ok().filter(|_| used.last_used > 0).map(Time);
     usage.last_used = usage.last_used.take().max(last_used);
@@ -91,6 +99,7 @@ mod tests {
             requests,
             input_tokens: requests * 10,
             output_tokens: requests,
+            cost_picodollars: Some(requests * 7),
             last_used: 1_000 + i64::try_from(requests).unwrap(),
             ..TokenUsage::default()
         };
@@ -109,6 +118,7 @@ mod tests {
         let twice = after(Some(&once), &reports, true).unwrap();
 
         assert_eq!((once.requests, once.tokens, once.input_tokens), (7, 77, 70));
+        assert_eq!(once.cost_usd, Some(Dollars::from_picos(49)));
         assert_eq!(once.last_used, Some(Time(Timestamp::from_second(1_004).unwrap())));
         assert_eq!(twice, once);
     }
@@ -132,6 +142,14 @@ mod tests {
 
         assert_eq!(away.requests, 6);
         assert_eq!(back.requests, 7);
+    }
+
+    #[test]
+    fn a_cost_that_is_not_known_is_absent() {
+        let mut unpriced = report("a", 3);
+        unpriced.usage[0].cost_picodollars = None;
+
+        assert_eq!(after(None, &[unpriced], true).unwrap().cost_usd, None);
     }
 
     #[test]
@@ -170,8 +188,11 @@ mod tests {
             }
             let names: Vec<_> = (0..2).map(|pod| format!("{pod}-{}", generation[pod])).collect();
             let reports = [report(&names[0], counters[0]), report(&names[1], counters[1])];
-            let total = after(status.as_ref(), &reports, true).map_or(0, |status| status.requests);
+            let last = after(status.as_ref(), &reports, true);
+            let total = last.as_ref().map_or(0, |status| status.requests);
             prop_assert_eq!(total, i64::try_from(used).unwrap());
+            let cost = last.and_then(|status| status.cost_usd).unwrap_or_default();
+            prop_assert_eq!(cost, Dollars::from_picos(used * 7));
         }
     }
 }
