@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser;
 use vibectl_tests::bench::subjects::Subject;
 use vibectl_tests::bench::upstream::Upstream;
@@ -38,11 +38,12 @@ async fn main() -> Result<()> {
     if arguments.install {
         return gateway::install();
     }
+    let server = arguments.server.canonicalize().context("--server names no program")?;
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start().await?;
-    let ours = measure(&Subject::ours(&arguments.server), arguments.calls).await?;
+    let ours = measure(&Subject::ours(&server), arguments.calls).await?;
     let original = measure(&Subject::original(folder.path())?, arguments.calls).await?;
-    let bench = Bench { server: &arguments.server, upstream: &upstream, folder: folder.path() };
+    let bench = Bench { server: &server, upstream: &upstream, folder: folder.path() };
     let comparison =
         comparison::compare(&bench.gateways()?, &upstream, arguments.calls, arguments.streams).await?;
     report::publish(&ours, &original, &comparison, arguments.calls, arguments.write)
