@@ -190,3 +190,63 @@ models: [{name: m, routes: [{provider: Local, model: m}]}]
 
     assert_eq!(mistake(text).lines().count(), 1, "{}", mistake(text));
 }
+
+#[test]
+fn the_block_of_a_cloud_says_what_it_lacks_and_what_excludes_itself() {
+    let told = |block: &str| {
+        let text = format!(
+            "providers: [{{name: p, {block}}}]\nmodels: [{{name: m, routes: [{{provider: p, model: m}}]}}]"
+        );
+        mistake(&text)
+    };
+    for (block, expected) in [
+        ("azure_openai: {}", "azure_openai: the key base_url is missing"),
+        (
+            "azure_openai: {base_url: 'https://x/openai/v1/'}",
+            "azure_openai: base_url has to end before /openai",
+        ),
+        (
+            "azure_openai: {base_url: 'https://x', api_version: 2024/10}",
+            "azure_openai.api_version: expected a version of the API such as 2024-10-21",
+        ),
+        (
+            "azure_openai: {base_url: 'https://x', deployment: d}",
+            "azure_openai.deployment: unknown key; a deployment is the model of a route",
+        ),
+        ("gemini: {api_key: hunter2}", "gemini.api_key: unknown key; keys are not part of the config"),
+        (
+            "bedrock: {access_key_id_file: /i, secret_access_key_file: /s}",
+            "bedrock: the key region is missing",
+        ),
+        (
+            "bedrock: {region: eu-central-1, access_key_id_env: I}",
+            "bedrock: one of the keys secret_access_key_file and secret_access_key_env is missing",
+        ),
+        (
+            "bedrock: {region: eu-central-1, access_key_id_env: I, secret_access_key_file: null}",
+            "bedrock: one of the keys secret_access_key_file and secret_access_key_env is missing",
+        ),
+        (
+            "bedrock: {region: x, access_key_id_env: I, access_key_id_file: /i, secret_access_key_env: S}",
+            "bedrock: access_key_id_file and access_key_id_env exclude each other",
+        ),
+        (
+            "bedrock: {region: evil.example/, access_key_id_env: I, secret_access_key_env: S}",
+            "bedrock.region: expected a region such as eu-central-1",
+        ),
+        ("vertex: {region: global, service_account_file: /k}", "vertex: the key project is missing"),
+        (
+            "vertex: {region: global, project: p/q, service_account_file: /k}",
+            "vertex.project: expected the ID of a project",
+        ),
+        (
+            "vertex: {region: global, project: p}",
+            "vertex: one of the keys service_account_file and service_account_env is missing",
+        ),
+    ] {
+        let found = told(block);
+
+        assert!(found.contains(expected), "{block}: {found}");
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+}

@@ -110,3 +110,31 @@ async fn an_account_that_gets_no_token_is_our_trouble_and_nothing_is_sent() {
         assert!(api.requests().is_empty());
     }
 }
+
+#[tokio::test]
+async fn in_a_cluster_a_token_is_not_asked_for_at_the_pod_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("key.json");
+    let config = format!(
+        "access: {{issuer: i, audience: a}}\n\
+         server: {{default_model: small}}\n\
+         providers: [{{name: google, vertex: {{project: p, region: r, base_url: 'http://model.test/v1', \
+         service_account_file: '{}'}}}}]\n\
+         models: [{{name: small, routes: [{{provider: google, model: m}}]}}]",
+        file.display()
+    );
+    for (host, refused) in [("127.0.0.1", "a loopback address"), ("169.254.169.254", "a link-local address")]
+    {
+        std::fs::write(&file, key_file(&format!("http://{host}/token"))).expect("written");
+
+        let (_, message) =
+            Proxy::start(&config).await.execute(ask("hello")).await.expect_err("an address of the pod");
+
+        assert_eq!(
+            message,
+            format!(
+                "provider google: the provider is off: the token_uri in its service account key is {refused}"
+            )
+        );
+    }
+}

@@ -129,6 +129,8 @@ fn text(bytes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// A message as AWS writes it.
@@ -225,5 +227,25 @@ pub(super) mod tests {
             headers(b"\x01a\x00\x01b\x06\0\x01x\x01c\x07\0\x01y"),
             Some(vec![("c".into(), "y".into())])
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused_and_no_more_than_a_message_is_held(
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            of_headers in prop::collection::vec(any::<u8>(), 0..40),
+            cut in 1_usize..9,
+        ) {
+            let _ = messages([noise.as_slice()]);
+
+            // Good checksums around headers of any kind.
+            let mut bytes = u32::try_from(of_headers.len() + 16).expect("short").to_be_bytes().to_vec();
+            bytes.extend(u32::try_from(of_headers.len()).expect("short").to_be_bytes());
+            bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+            bytes.extend(&of_headers);
+            bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+            let read = messages(bytes.chunks(cut));
+            prop_assert_eq!(read.is_ok(), headers(&of_headers).is_some());
+        }
     }
 }
