@@ -16,7 +16,7 @@ FUZZ  := $(CACHE)/tools/cargo-fuzz-0.13.2
 # Calls that `make bench` counts for each row; WRITE=1 puts the tables into docs/benchmarks.md.
 CALLS ?= 3000
 
-.PHONY: help demo demo-down bench fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
+.PHONY: help demo demo-down bench memory fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ bench: images ## Compare with the Python original and other gateways in one run;
 
 advisories: $(DENY)/bin/cargo-deny ## Judge dependencies by the RustSec database, where it can be reached
 	$(DENY)/bin/cargo-deny --config .cargo/deny.toml --log-level error check advisories
+
+memory: images ## Measure what idle connections and unread streams cost in memory (docs/benchmarks.md)
+	cargo build --profile tools --package vibectl-tests --bin memory
+	taskset -c 1 target/tools/memory --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server
 
 # Which target of fuzz/, and for how long.
 TARGET  ?= token

@@ -7,6 +7,7 @@ pub mod chat;
 pub mod comparison;
 pub mod gateway;
 pub mod load;
+pub mod memory;
 pub mod process;
 pub mod report;
 pub mod subjects;
