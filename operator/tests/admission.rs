@@ -141,6 +141,19 @@ fn a_name_that_cannot_be_a_service_is_refused() {
 }
 
 #[test]
+fn a_service_stays_with_or_without_an_address() {
+    let plain = object::<LlmProxy>("team", &json!({}));
+    let wider = object::<LlmProxy>("team", &json!({"service": {"type": "LoadBalancer"}}));
+    let headless = object::<LlmProxy>("team", &json!({"service": {"headless": true}}));
+
+    assert_eq!(refusal::<LlmProxy>(&headless, None), "");
+    assert_eq!(refusal::<LlmProxy>(&wider, Some(&plain)), "");
+    for (new, old) in [(&headless, &plain), (&plain, &headless)] {
+        assert!(refusal::<LlmProxy>(new, Some(old)).contains("spec.service.headless is immutable"));
+    }
+}
+
+#[test]
 fn a_proxy_token_stays_with_its_proxy() {
     let team = object::<ProxyToken>("alice", &json!({"proxyRef": {"name": "team"}}));
     let longer = object::<ProxyToken>("alice", &json!({"proxyRef": {"name": "team"}, "ttl": "2h"}));

@@ -49,6 +49,9 @@ use crate::api::{access::Access, limits::Limits, provider::Provider, tls::Tls};
     validation = Rule::new("!has(self.spec.tls) || !has(self.spec.tls.acme) || (has(self.spec.hosts) && self.spec.hosts.size() > 0 && self.spec.hosts.all(h, !h.startsWith('*.') && !h.contains(':') && !h.matches('^[0-9.]+$')))")
         .message("spec.hosts needs at least one DNS name with tls.acme, and nothing else: no wildcards, no addresses")
         .field_path(".spec.hosts"),
+    validation = Rule::new("(has(self.spec.service) && has(self.spec.service.headless) && self.spec.service.headless) == (has(oldSelf.spec.service) && has(oldSelf.spec.service.headless) && oldSelf.spec.service.headless)")
+        .message("spec.service.headless is immutable: the address of a Service cannot change; make another LlmProxy")
+        .field_path(".spec.service"),
     validation = Rule::new("has(self.spec.providers) == has(self.spec.models)")
         .message("spec.providers and spec.models belong together: give both, or neither for the embedded echo provider")
         .field_path(".spec.providers")
@@ -166,6 +169,10 @@ pub struct Price {
 /// The Service in front of the pods.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "!has(self.headless) || !self.headless || (self.type == 'ClusterIP' && self.port == 50051)",
+    "service.headless needs type ClusterIP and port 50051: clients connect to the pods themselves"
+))]
 pub struct Service {
     /// As in a Service.
     #[serde(default, rename = "type")]
@@ -174,6 +181,10 @@ pub struct Service {
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+    /// Without an address of its own (`clusterIP: None`): its name resolves to the pods, so that clients which balance by
+    /// themselves spread their calls. Cannot be changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub headless: bool,
     /// Copied to the Service, for load balancers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = annotation_value()))]
@@ -183,7 +194,12 @@ pub struct Service {
 
 impl Default for Service {
     fn default() -> Self {
-        Self { kind: ServiceType::default(), port: default_port(), annotations: BTreeMap::new() }
+        Self {
+            kind: ServiceType::default(),
+            port: default_port(),
+            headless: false,
+            annotations: BTreeMap::new(),
+        }
     }
 }
 

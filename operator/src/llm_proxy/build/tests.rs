@@ -118,6 +118,15 @@ fn content_changes_no_template_and_what_is_mounted_does() {
 }
 
 #[test]
+fn a_headless_service_has_no_address_and_leads_to_the_ports_of_pods() {
+    let service = changed("minimal", |spec| spec.service.headless = true).service.spec.unwrap();
+
+    assert_eq!(service.cluster_ip.as_deref(), Some("None"));
+    assert_eq!(service.ports.unwrap()[0].port, crate::names::SERVICE_PORT);
+    assert_eq!(fixtures::resources("minimal").service.spec.unwrap().cluster_ip, None);
+}
+
+#[test]
 fn the_key_of_the_ca_is_mounted_only_where_certificates_are_issued() {
     for fixture in ["minimal", "own_ca"] {
         check_the_key_of_the_ca(&pod(&fixtures::resources(fixture)));
