@@ -7,7 +7,8 @@ use crate::{
     proxy::{Proxy, ask},
 };
 
-const ONE_AT_ONCE: &str = "max_concurrency: 1";
+/// A call that gets a place which it should not have ends soon, so that the test fails and does not hang.
+const ONE_AT_ONCE: &str = "max_concurrency: 1, first_byte_timeout_seconds: 10, idle_timeout_seconds: 10";
 
 fn hanging() -> Script {
     Script::events(&[&delta("begun")]).then(Step::Hang)
