@@ -206,5 +206,6 @@ fn c14_one_address_gets_its_share_of_connections_and_others_are_served() {
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert_eq!(server.metric("vibectl_connections_refused_total{port=\"service\",stage=\"address\"}"), 1);
     drop(held);
-    server.wait_for("room", |server| server.get("/still-here").0 == 404);
+    server.wait_for("room", |server| server.metric("vibectl_connections{port=\"service\"}") == 0);
+    assert_eq!(server.get("/still-here").0, 404);
 }
