@@ -47,8 +47,11 @@ pub struct Family<const LABELS: usize> {
     labels: [&'static str; LABELS],
     /// Digits of its numbers that stand after the point.
     decimals: u32,
-    series: RwLock<BTreeMap<[String; LABELS], Arc<Value>>>,
+    /// Sorted by the values of labels.
+    series: RwLock<Vec<Series<LABELS>>>,
 }
+
+type Series<const LABELS: usize> = ([String; LABELS], Arc<Value>);
 
 impl<const LABELS: usize> Family<LABELS> {
     /// A family that only grows; its name ends in `_total`.
@@ -67,24 +70,38 @@ impl<const LABELS: usize> Family<LABELS> {
         Self { head: Head { name, help, kind: "gauge" }, labels, decimals: 0, series: RwLock::default() }
     }
 
-    /// The number with these label values.
+    /// The number with these label values. Allocates nothing when there is one already.
     pub fn with(&self, values: [&str; LABELS]) -> Arc<Value> {
-        let key = values.map(str::to_owned);
-        if let Some(value) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(value);
+        let known = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(place) = place_of(&known, values) {
+            return Arc::clone(&known[place].1);
         }
+        drop(known);
         let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        let key = if series.len() < MAX_SERIES { key } else { values.map(|_| OTHER.to_owned()) };
-        Arc::clone(series.entry(key).or_default())
+        let values = if series.len() < MAX_SERIES { values } else { [OTHER; LABELS] };
+        match place_of(&series, values) {
+            Ok(place) => Arc::clone(&series[place].1),
+            Err(place) => {
+                let value = Arc::default();
+                series.insert(place, (values.map(str::to_owned), Arc::clone(&value)));
+                value
+            }
+        }
     }
 
     /// Replaces all numbers by these; what is not among them is gone.
     pub fn replace<'a>(&self, values: impl Iterator<Item = ([&'a str; LABELS], i64)>) {
-        let fresh = values
+        let fresh: BTreeMap<_, _> = values
             .take(MAX_SERIES)
-            .map(|(key, value)| (key.map(str::to_owned), Arc::new(Value(value.into()))));
-        *self.series.write().unwrap_or_else(PoisonError::into_inner) = fresh.collect();
+            .map(|(key, value)| (key.map(str::to_owned), Arc::new(Value(value.into()))))
+            .collect();
+        *self.series.write().unwrap_or_else(PoisonError::into_inner) = fresh.into_iter().collect();
     }
+}
+
+/// Where the series with these label values is, or where it would be.
+fn place_of<const LABELS: usize>(series: &[Series<LABELS>], values: [&str; LABELS]) -> Result<usize, usize> {
+    series.binary_search_by(|(key, _)| key.iter().map(String::as_str).cmp(values))
 }
 
 impl<const LABELS: usize> fmt::Display for Family<LABELS> {

@@ -17,6 +17,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// What is written at once, when so much waits.
 const BATCH: usize = 64 * 1024;
+/// How long a line waits for others, so that a busy server writes and wakes this thread a few hundred times a second, not for every call.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Takes whole lines.
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ impl<'a> MakeWriter<'a> for Lines {
 fn write_all(lines: &Receiver<Vec<u8>>, mut output: impl Write, state: &State) {
     let mut told = 0;
     while let Ok(first) = lines.recv() {
+        thread::sleep(GATHER);
         let (mut batch, mut count) = (first, 1);
         while batch.len() < BATCH
             && let Ok(next) = lines.try_recv()
