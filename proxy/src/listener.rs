@@ -101,14 +101,14 @@ impl Listener {
                 port: name,
                 peer: Peer(peer),
                 security: security.clone(),
-                newcomers: Arc::clone(&newcomers),
                 router: router.clone(),
                 stages: stages.clone(),
                 tasks: tasks.clone(),
                 shared: Arc::clone(&shared),
             };
+            let newcomer = newcomers.arrive();
             tasks.spawn(async move {
-                connection.run(stream).await;
+                connection.run(stream, newcomer).await;
                 drop((place, counted));
             });
         }

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use vibectl_config::Connections;
 
-use crate::listener::newcomers::{Newcomer, Newcomers};
+use crate::listener::newcomers::Newcomer;
 use crate::listener::preface::await_first_bytes;
 use crate::listener::tls::{Agreed, Protocol, Security, handshake, handshake_or_challenge};
 use crate::listener::{PREFACE_TIME, Peer};
@@ -52,7 +52,6 @@ pub(super) struct Connection {
     pub(super) port: &'static str,
     pub(super) peer: Peer,
     pub(super) security: Security,
-    pub(super) newcomers: Arc<Newcomers>,
     pub(super) router: Router,
     pub(super) stages: Stages,
     pub(super) tasks: TaskTracker,
@@ -60,12 +59,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves the connection to its end.
-    pub(super) async fn run(self, stream: TcpStream) {
+    /// Serves the connection to its end. `newcomer` has its place in the order in which connections were accepted, which is not that
+    /// in which their tasks begin.
+    pub(super) async fn run(self, stream: TcpStream, newcomer: Newcomer) {
         let open = self.shared.metrics.connections.with([self.port]);
         open.add(1);
         let cut = self.stages.cut.clone();
-        let newcomer = self.newcomers.arrive();
         tokio::select! {
             () = self.secure(stream, newcomer) => {}
             () = cut.cancelled() => {}

@@ -215,6 +215,8 @@ fn readiness_is_withdrawn_before_the_end() {
     server.wait_for("not ready", |server| {
         server.admin_get("/readyz").is_some_and(|(status, text)| status == 503 && text == "draining\n")
     });
-    assert!(std::net::TcpStream::connect(("127.0.0.1", server.port)).is_err(), "nothing new is accepted");
+    server.wait_for("nothing new to be accepted", |server| {
+        std::net::TcpStream::connect(("127.0.0.1", server.port)).is_err()
+    });
     assert!(server.wait(LONGEST).0.success());
 }

@@ -145,7 +145,9 @@ fn c04_a_head_that_does_not_end_ends_the_connection_and_is_no_request() {
     server.wait_for("three", |server| {
         server.metric("vibectl_requests_total{method=\"other\",code=\"404\"}") == 3
     });
-    assert_eq!(server.log().matches("\"message\":\"request\"").count(), 3);
+    let requests = |server: &Server| server.log().matches("\"message\":\"request\"").count();
+    server.wait_for("their lines", |server| requests(server) >= 3);
+    assert_eq!(requests(&server), 3);
 }
 
 /// Writes until it is done, or the peer takes no more for a while.
