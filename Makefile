@@ -16,7 +16,7 @@ FUZZ  := $(CACHE)/tools/cargo-fuzz-0.13.2
 # Calls that `make bench` counts for each row; WRITE=1 puts the tables into docs/benchmarks.md.
 CALLS ?= 3000
 
-.PHONY: help demo demo-down bench memory fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test
+.PHONY: help demo demo-down bench memory fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test test-cluster test-rest
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -78,6 +78,7 @@ fmt: ## Format the code
 lint: ## Judge format and style
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo clippy --workspace --test cluster -- --deny warnings
 	test -z "$$(gofmt -l tests/cluster tests/cert-manager)"
 
 check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
@@ -87,8 +88,10 @@ check: lint $(DENY)/bin/cargo-deny ## Lint, and judge dependencies
 # TLS scanner, a DNS server and its client. Installed in one go when one is missing; none of them may start a daemon of its own.
 TEST_PACKAGES := python3-venv testssl.sh bind9 bind9-dnsutils
 
-# Tests at a time. Those on the cluster wait for kubelets and timers most of the time: one more than there are processors pays.
+# Tests at a time, in each of two lanes. They wait for kubelets, timers and peers most of the time: one more than there are
+# processors pays, and two more on the cluster.
 TEST_THREADS ?= $(shell expr $$(nproc) + 1)
+CLUSTER_TEST_THREADS ?= $(shell expr $$(nproc) + 2)
 
 test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 	@if ! { python3 -c 'import ensurepip, venv' && command -v testssl && command -v nsupdate && test -x /usr/sbin/named; } > /dev/null 2>&1; then \
@@ -96,6 +99,16 @@ test: ## Run every test; starts the test cluster unless KUBECONFIG is set
 		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 $(TEST_PACKAGES) || \
 		{ echo 'run this as root: apt-get install python3 $(TEST_PACKAGES)' >&2; exit 1; }; fi
 	$(CLUSTER) up
+	cargo test --workspace --no-run
+	cargo test --workspace --test cluster --no-run
+	$(MAKE) --jobs=2 --keep-going test-cluster test-rest
+
+# The suite that shares one cluster and one operator.
+test-cluster:
+	RUST_TEST_THREADS=$(CLUSTER_TEST_THREADS) cargo test --workspace --test cluster
+
+# Everything else.
+test-rest:
 	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 $(DENY)/bin/cargo-deny:

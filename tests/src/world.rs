@@ -31,6 +31,9 @@ use crate::{install, tools};
 /// How long anything that the operator promises may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Between two calls of one loop. Without it the loops of tests that run side by side take the processors from what they look at.
+pub const PACE: Duration = Duration::from_millis(10);
+
 static INSTALLED: OnceCell<PathBuf> = OnceCell::const_new();
 
 /// Tests share the operator; one that stops it has it alone.

@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use reqwest::StatusCode;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
-use super::{Caller, Credential, World};
+use super::{Caller, Credential, PACE, World};
 
 /// Knows the newest content of one Secret.
 #[derive(Clone)]
@@ -70,14 +72,20 @@ impl Follower {
                 if newest.has_changed()? {
                     caller = Caller::afresh(&newest.borrow_and_update().clone(), address, port)?;
                 }
-                let answer = caller.chat("echo", "hello").await.with_context(|| format!("call {calls}"))?;
-                ensure!(answer.status == StatusCode::OK, "call {calls}: {answer:?}");
+                let answer = caller.chat("echo", "hello").await.with_context(|| failed(calls))?;
+                ensure!(answer.status == StatusCode::OK, "{}: {answer:?}", failed(calls));
                 calls += 1;
+                sleep(PACE).await;
             }
             Ok(calls)
         });
         Following { stop, task }
     }
+}
+
+/// Which call, and when: the loop ends long before anybody looks, and the logs of the cluster tell what happened then.
+fn failed(call: usize) -> String {
+    format!("call {call} at {}", Timestamp::now())
 }
 
 /// Calls that go on until they are finished.

@@ -6,19 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
-use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use vibectl_operator::api::conditions::{ConditionType, find};
 use vibectl_operator::api::llm_proxy::LlmProxy;
 use vibectl_tests::cluster::{Layout, Name};
 use vibectl_tests::install;
-use vibectl_tests::world::{Caller, Credential, PATIENCE, World};
+use vibectl_tests::world::{Caller, Credential, PACE, PATIENCE, World};
 
 use crate::cert_manager::{reason, service};
 use crate::objects::{echo_proxy, token};
@@ -52,11 +49,11 @@ fn trust(world: &World, pebble: &Pebble) -> Result<()> {
 }
 
 /// The name of the challenge's Service of the proxy `team`: the one name that leads from Pebble to the pods.
-fn host(world: &World) -> String {
+pub(crate) fn host(world: &World) -> String {
     format!("team-acme.{}.svc.cluster.local", world.namespace)
 }
 
-fn tls(pebble: &Pebble, challenge: &str, more: &str) -> String {
+pub(crate) fn tls(pebble: &Pebble, challenge: &str, more: &str) -> String {
     let directory = pebble.directory();
     format!(
         "{{acme: {{email: a@b.example, termsOfServiceAgreed: true, directoryUrl: \"{directory}\", \
@@ -65,7 +62,7 @@ fn tls(pebble: &Pebble, challenge: &str, more: &str) -> String {
 }
 
 /// The proxy `team` with the host.
-fn proxy(world: &World, replicas: u32, tls: &str) -> String {
+pub(crate) fn proxy(world: &World, replicas: u32, tls: &str) -> String {
     let hosts = format!("spec: {{hosts: [{}], ", host(world));
     echo_proxy("team", replicas, tls).replace("spec: {", &hosts)
 }
@@ -87,6 +84,7 @@ impl Calls {
                 let answer = caller.chat("echo", "hello").await.with_context(|| format!("call {calls}"))?;
                 ensure!(answer.status.is_success(), "call {calls}: {answer:?}");
                 calls += 1;
+                sleep(PACE).await;
             }
             Ok(calls)
         });
@@ -107,7 +105,7 @@ async fn credential(world: &World, pebble: &Pebble) -> Result<Credential> {
 }
 
 /// The Secrets with accounts and orders of this proxy.
-async fn own_secrets(world: &World, proxy: &LlmProxy) -> Result<Vec<Secret>> {
+pub(crate) async fn own_secrets(world: &World, proxy: &LlmProxy) -> Result<Vec<Secret>> {
     let own: Api<Secret> = Api::namespaced(world.client.clone(), install::NAMESPACE);
     let uid = proxy.uid().context("no UID")?;
     let list = own.list(&ListParams::default().labels(&format!("vibectl.dev/proxy-uid={uid}"))).await?;
@@ -203,49 +201,6 @@ async fn l03_by_tls_alpn_01_renewals_reach_running_pods_and_no_call_fails() -> R
     let events = world.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"])?;
     ensure!(events.contains("CertificateIssued") && events.contains("CertificateRenewed"), "{events}");
     Ok(())
-}
-
-#[tokio::test]
-async fn h02_an_operator_that_is_stopped_during_the_order_is_succeeded_by_one_that_ends_it() -> Result<()> {
-    let world = World::alone("acme-stopped").await?;
-    let Some(pebble) = pebble(&world, Options::default())? else { return Ok(()) };
-    let former = lease(&world).await?.holder_identity;
-    world.apply(&proxy(&world, 1, &tls(&pebble, "http-01", "")))?;
-    let proxy = world.until("team", |proxy: &LlmProxy| proxy.uid().is_some()).await?;
-
-    let begun = |order: Value| order["url"].is_string();
-    let started = Instant::now();
-    while !record(&world, &proxy, "order").await?.is_some_and(begun) {
-        ensure!(started.elapsed() < PATIENCE, "no order was begun");
-        sleep(Duration::from_millis(20)).await;
-    }
-    let label = format!("app.kubernetes.io/name={}", install::RELEASE);
-    let stop = ["-n", install::NAMESPACE, "delete", "pod", "-l", &label, "--force", "--grace-period=0"];
-    vibectl_tests::tools::kubectl_output(&world.kubeconfig, &stop)?;
-
-    world.proxy_ready("team").await?;
-    let (leader, certificate) = (lease(&world).await?, record(&world, &proxy, "certificate").await?);
-    let certificate = certificate.context("no certificate")?;
-    let obtained: Timestamp = certificate["obtained_at"].as_str().context("no time")?.parse()?;
-    let led_since = leader.acquire_time.context("nobody leads")?.0;
-    ensure!(
-        leader.holder_identity != former && obtained > led_since,
-        "the former operator ended it: {obtained}, {led_since}"
-    );
-    ensure!((pebble.orders(), pebble.accounts()) == (1, 1), "{}", pebble.process.output());
-    Ok(())
-}
-
-async fn lease(world: &World) -> Result<LeaseSpec> {
-    let leases: Api<Lease> = Api::namespaced(world.client.clone(), install::NAMESPACE);
-    leases.get(install::RELEASE).await?.spec.context("a Lease without a spec")
-}
-
-/// A record of the order of this proxy.
-async fn record(world: &World, proxy: &LlmProxy, name: &str) -> Result<Option<Value>> {
-    let kept = own_secrets(world, proxy).await?;
-    let bytes = kept.iter().find_map(|secret| secret.data.as_ref()?.get(name));
-    Ok(bytes.map(|bytes| serde_json::from_slice(&bytes.0)).transpose()?)
 }
 
 #[tokio::test]

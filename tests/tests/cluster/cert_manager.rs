@@ -13,10 +13,10 @@ use tokio::time::{sleep, timeout};
 use vibectl_operator::api::conditions::{ConditionType, find};
 use vibectl_operator::api::llm_proxy::LlmProxy;
 use vibectl_operator::cert_manager::Certificate;
-use vibectl_tests::cert_manager::{CertManager, remove_definitions};
+use vibectl_tests::cert_manager::CertManager;
 use vibectl_tests::world::{Caller, Follower, PATIENCE, World};
 
-use crate::objects::{POD_PORT, caller_of_service, echo_proxy, pod_address, token, until_reachable};
+use crate::objects::{POD_PORT, echo_proxy, pod_address, token, until_reachable};
 
 /// A CA that cert-manager makes for itself, as in docs/examples/cert-manager-ca.yaml.
 pub(crate) const CA_ISSUER: &str = "
@@ -57,32 +57,6 @@ pub(crate) async fn service(world: &World, name: &str) -> Result<(IpAddr, u16)> 
     let port = u16::try_from(port)?;
     until_reachable(SocketAddr::new(address, port)).await?;
     Ok((address, port))
-}
-
-#[tokio::test]
-async fn a_missing_cert_manager_is_told_and_heals_when_it_appears() -> Result<()> {
-    // Alone: others rely on the definitions that are taken away here.
-    let world = World::alone("no-cert-manager").await?;
-    remove_definitions(&world.kubeconfig)?;
-    world.apply(&echo_proxy("team", 1, "{certManager: {issuerRef: {name: internal-ca}}}"))?;
-    world.apply(&token("alice", "team"))?;
-    let told = world.until("team", |proxy: &LlmProxy| reason(proxy) == "CertManagerNotFound").await?;
-    ensure!(
-        told.status.is_some_and(|status| status.ready_replicas == 0),
-        "a pod is ready without a certificate"
-    );
-
-    let cert_manager = CertManager::start(&world.kubeconfig, &world.namespace)?;
-    world.apply(CA_ISSUER)?;
-    let installed = Instant::now();
-    world.proxy_ready("team").await?;
-    println!("ready {:?} after cert-manager was installed", installed.elapsed());
-
-    let credential = world.token_ready("alice").await?;
-    let answer = caller_of_service(&world, "team", &credential).await?.chat("echo", "hello").await?;
-    ensure!(answer.text()?.contains("hello"), "{answer:?}");
-    drop(cert_manager);
-    Ok(())
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The operator and the server of this tree on a real cluster, one file for each promise.
 
 mod acme;
+mod alone;
 mod bad_objects;
 mod cert_manager;
 mod certificates;
@@ -14,7 +15,6 @@ mod live_changes;
 mod migration;
 mod modes;
 mod objects;
-mod outage;
 #[path = "../acme/pebble.rs"]
 #[allow(dead_code, clippy::expect_used, reason = "shared with the tests of a server alone")]
 mod pebble;

@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use vibectl_tests::world::{Caller, Credential, PATIENCE, World};
+use vibectl_tests::world::{Caller, Credential, PACE, PATIENCE, World};
 
 /// Port of the service in a pod, whatever the Service's port is.
 pub(crate) const POD_PORT: u16 = 50051;
@@ -119,6 +119,7 @@ impl Loop {
                 let answer = caller.chat(model, "hello").await?;
                 ensure!(answer.status == StatusCode::OK, "call {calls}: {answer:?}");
                 calls += 1;
+                sleep(PACE).await;
             }
             Ok(calls)
         });
