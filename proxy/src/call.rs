@@ -5,7 +5,6 @@
 //! while nothing of its answer has been handed on.
 
 mod attempt;
-mod backoff;
 mod count;
 mod deadline;
 mod embed;

@@ -6,7 +6,10 @@
 //! - Certificates are checked against the given CA alone, or against Mozilla's roots, which the binary carries.
 //! - The other side has a time to accept the connection, to begin its answer, to say the next piece of it, and for all of it.
 //! - Bodies are not decompressed, and read up to a limit.
+//! - Who failed is asked again after a pause that doubles and is drawn by lot ([`backoff`]), never in a loop.
 //! - `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` hold for everything but this machine, as in most tools.
+
+pub(crate) mod backoff;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -19,11 +19,11 @@ use tokio::time::sleep;
 use super::{
     Settlement,
     attempt::{Answered, Chosen, PassedOver, attempt, failed},
-    backoff,
     deadline::Deadline,
 };
 use crate::{
     error::CallError,
+    outgoing::backoff::{Backoff, lot},
     provider::{ProviderError, ProviderErrorKind},
     router::{NoRoute, Route, Target},
 };
@@ -77,8 +77,12 @@ impl Failure<'_> {
             ProviderErrorKind::RateLimited { retry_after } => retry_after,
             _ => None,
         };
-        let (lot, _) = uuid::Uuid::new_v4().as_u64_pair();
-        is_worth_it.then(|| backoff::pause(config, self.retries, retry_after, lot)).flatten()
+        let backoff = Backoff {
+            base: Duration::from_millis(config.base_ms.into()),
+            cap: Duration::from_millis(config.cap_ms.into()),
+        };
+        let asked = retry_after.unwrap_or_default();
+        is_worth_it.then(|| backoff.pause_after(asked, self.retries, lot())).flatten()
     }
 }
 

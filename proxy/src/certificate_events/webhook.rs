@@ -25,6 +25,7 @@ use vibectl_config::Config;
 use zeroize::Zeroizing;
 
 use super::Event;
+use crate::outgoing::backoff::{Backoff, lot};
 use crate::outgoing::{Deadlines, Outgoing, SendError, Settings, Unusable};
 use crate::provider::address::{AddressRule, Refused};
 use crate::state::{Shared, unix_now};
@@ -32,9 +33,10 @@ use crate::state::{Shared, unix_now};
 /// Time to connect, and for one whole answer.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
-/// How often one event is tried, and the pause after the first time; each further pause is four times as long.
+/// How often one event is tried, and the pauses between: a second, and a part of 4, 8, 16 and 32 that is drawn by lot.
 const ATTEMPTS: u32 = 5;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSES: Backoff = Backoff { base: Duration::from_secs(4), cap: Duration::from_secs(32) };
 /// A shorter secret can be guessed.
 const SHORTEST_SECRET: usize = 16;
 
@@ -151,7 +153,6 @@ impl Webhook {
             event,
         };
         let Ok(body) = serde_json::to_string(&message) else { return false };
-        let mut pause = FIRST_PAUSE;
         for attempt in 1..=ATTEMPTS {
             let problem = match self.post(event.name(), &body, unix_now()).await {
                 Ok(status) if status.is_success() => return true,
@@ -160,8 +161,7 @@ impl Webhook {
             };
             tracing::warn!(event = event.name(), attempt, problem, "webhook was not delivered");
             if attempt < ATTEMPTS {
-                tokio::time::sleep(pause).await;
-                pause *= 4;
+                tokio::time::sleep(SHORTEST_PAUSE + PAUSES.pause(attempt - 1, lot())).await;
             }
         }
         false

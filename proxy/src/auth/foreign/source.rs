@@ -17,12 +17,13 @@ use super::KeysInForce;
 use super::fetch::Fetcher;
 use crate::cli::outcome::chain;
 use crate::metrics::family::Family;
+use crate::outgoing::backoff::{Backoff, lot};
 use crate::provider::address::AddressRule;
 
 /// At rest. Keys are published long before they sign.
 const REFRESH: Duration = Duration::from_mins(10);
-/// After a failure, doubled each time up to [`REFRESH`].
-const RETRY: Duration = Duration::from_secs(5);
+/// After a failure, beside [`COOLDOWN`]. By lot, so that replicas which lost an issuer together do not come back together.
+const RETRIES: Backoff = Backoff { base: Duration::from_secs(5), cap: REFRESH };
 /// Between two requests, whatever callers send.
 const COOLDOWN: Duration = Duration::from_secs(5);
 /// Keys that could not be refreshed for so long are not trusted any more.
@@ -120,15 +121,14 @@ impl Refresh {
 
 impl State {
     async fn keep_fresh(self: Arc<Self>, fetcher: Fetcher) {
-        let mut retry = RETRY;
+        let mut failures = 0;
         loop {
             let wait = if self.ask(&fetcher).await {
-                retry = RETRY;
+                failures = 0;
                 REFRESH
             } else {
-                let wait = retry;
-                retry = (retry * 2).min(REFRESH);
-                wait
+                failures += 1;
+                COOLDOWN + RETRIES.pause(failures - 1, lot())
             };
             tokio::select! {
                 () = sleep(wait) => {}
