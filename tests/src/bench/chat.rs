@@ -27,6 +27,8 @@ pub enum Model {
     Bench,
     /// Says a chunk every [`PACE`].
     Paced,
+    /// Answers after [`super::upstream::SLOW`].
+    Slow,
 }
 
 impl Chat {
@@ -46,7 +48,11 @@ impl Chat {
     }
 
     fn request(&self, model: Model, stream: bool) -> reqwest::RequestBuilder {
-        let name = if model == Model::Paced { "paced" } else { "bench" };
+        let name = match model {
+            Model::Bench => "bench",
+            Model::Paced => "paced",
+            Model::Slow => "slow",
+        };
         let words = "Why is the pod pending? ".repeat(REQUEST_BYTES / 24);
         let options = if stream { r#","stream":true,"stream_options":{"include_usage":true}"# } else { "" };
         let body =
@@ -62,8 +68,8 @@ impl Chat {
     ///
     /// # Errors
     /// When it is anything but an answer.
-    pub async fn whole(&self) -> Result<()> {
-        let answer = self.request(Model::Bench, false).send().await?.error_for_status()?.bytes().await?;
+    pub async fn whole(&self, model: Model) -> Result<()> {
+        let answer = self.request(model, false).send().await?.error_for_status()?.bytes().await?;
         if answer.len() < REQUEST_BYTES / 2 {
             bail!("an answer of {} bytes is not the upstream's", answer.len());
         }

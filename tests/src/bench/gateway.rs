@@ -29,6 +29,16 @@ pub struct Gateway {
     pub launch: Launch,
     /// How it is called.
     pub chat: Chat,
+    /// How it is called over gRPC in plaintext, if it can be.
+    pub grpc: Option<Grpc>,
+}
+
+/// A gRPC port.
+pub struct Grpc {
+    /// Host and port.
+    pub address: String,
+    /// What callers show.
+    pub token: Option<String>,
 }
 
 /// A folder for config files, and what all gateways stand before.
@@ -86,6 +96,7 @@ impl Bench<'_> {
             name: "nginx (the floor)",
             launch,
             chat: Chat::new(&format!("http://{address}"), None, None)?,
+            grpc: None,
         })
     }
 
@@ -125,17 +136,21 @@ impl Bench<'_> {
             Launch { name: name.into(), program: self.server.into(), arguments, environment, address };
         let base =
             if tls { format!("https://localhost:{}", address.port()) } else { format!("http://{address}") };
-        Ok(Gateway { name, launch, chat: Chat::new(&base, token.as_deref().map(str::trim), ca.as_deref())? })
+        let token = token.map(|token| token.trim().to_owned());
+        let chat = Chat::new(&base, token.as_deref(), ca.as_deref())?;
+        let grpc = (!tls).then(|| Grpc { address: address.to_string(), token });
+        Ok(Gateway { name, launch, chat, grpc })
     }
 
     fn ours_config(&self, governed: bool, tls: bool, folder: &Path) -> String {
         let model =
             |name: &str| format!("- {{name: {name}, routes: [{{provider: bench, model: {name}}}]}}\n");
         let mut text = format!(
-            "providers:\n- {{name: bench, openai: {{base_url: '{}/v1'}}}}\nmodels:\n{}{}",
+            "providers:\n- {{name: bench, openai: {{base_url: '{}/v1'}}}}\nmodels:\n{}{}{}",
             self.upstream.url(),
             model("bench"),
-            model("paced")
+            model("paced"),
+            model("slow")
         );
         if governed {
             let keys = folder.join("keys").display().to_string();
@@ -157,7 +172,7 @@ impl Bench<'_> {
     fn crabllm(&self, program: &Path, name: &'static str, governed: bool) -> Result<Gateway> {
         let address = free_address()?;
         let mut text = format!(
-            "listen = \"{address}\"\n[providers.bench]\nkind = \"openai\"\napi_key = \"none\"\nbase_url = \"{}/v1\"\nmodels = [\"bench\", \"paced\"]\n",
+            "listen = \"{address}\"\n[providers.bench]\nkind = \"openai\"\napi_key = \"none\"\nbase_url = \"{}/v1\"\nmodels = [\"bench\", \"paced\", \"slow\"]\n",
             self.upstream.url()
         );
         if governed {
@@ -174,7 +189,7 @@ impl Bench<'_> {
         let environment = vec![("RUST_LOG".into(), level.into())];
         let launch = Launch { name: name.into(), program: program.into(), arguments, environment, address };
         let token = governed.then_some(KEY);
-        Ok(Gateway { name, launch, chat: Chat::new(&format!("http://{address}"), token, None)? })
+        Ok(Gateway { name, launch, chat: Chat::new(&format!("http://{address}"), token, None)?, grpc: None })
     }
 
     fn litellm(&self) -> Result<Gateway> {
@@ -186,7 +201,7 @@ impl Bench<'_> {
                 self.upstream.url()
             )
         };
-        let text = format!("model_list:\n{}{}", model("bench"), model("paced"));
+        let text = format!("model_list:\n{}{}{}", model("bench"), model("paced"), model("slow"));
         let config = self.write("litellm.yaml", &text)?;
         let arguments =
             ["--config", &config.display().to_string(), "--host", "127.0.0.1", "--port"].map(str::to_owned);
@@ -199,6 +214,7 @@ impl Bench<'_> {
             name: "LiteLLM, one key",
             launch,
             chat: Chat::new(&format!("http://{address}"), Some(KEY), None)?,
+            grpc: None,
         })
     }
 

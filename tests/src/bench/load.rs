@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use vibectl_proto::llm_proxy::vibectl_llm_proxy_client::VibectlLlmProxyClient;
 use vibectl_proto::llm_proxy::{ExecuteRequest, GetServerInfoRequest, execute_response, stream_chunk};
@@ -84,6 +86,8 @@ pub enum Calls {
 pub enum Http {
     /// A whole answer.
     Whole,
+    /// A whole answer of a model that thinks for a while.
+    Slow,
     /// A stream that comes as fast as it can.
     Stream,
 }
@@ -94,22 +98,32 @@ pub struct Grpc {
     method: Method,
     client: VibectlLlmProxyClient<Channel>,
     request: ExecuteRequest,
+    /// The whole value of the header.
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Grpc {
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+
     async fn call(&mut self) -> Result<()> {
         match self.method {
             Method::Execute => self.execute().await,
             Method::StreamExecute => self.stream().await,
             Method::ServerInfo => {
-                self.client.get_server_info(GetServerInfoRequest {}).await?;
+                self.client.get_server_info(self.request(GetServerInfoRequest {})).await?;
                 Ok(())
             }
         }
     }
 
     async fn execute(&mut self) -> Result<()> {
-        let answer = self.client.execute(self.request.clone()).await?.into_inner();
+        let answer = self.client.execute(self.request(self.request.clone())).await?.into_inner();
         match answer.result {
             Some(execute_response::Result::Success(_)) => Ok(()),
             other => bail!("the call was answered with an error: {other:?}"),
@@ -117,7 +131,7 @@ impl Grpc {
     }
 
     async fn stream(&mut self) -> Result<()> {
-        let mut stream = self.client.stream_execute(self.request.clone()).await?.into_inner();
+        let mut stream = self.client.stream_execute(self.request(self.request.clone())).await?.into_inner();
         let mut complete = false;
         while let Some(chunk) = stream.message().await? {
             complete |= matches!(chunk.chunk_type, Some(stream_chunk::ChunkType::Complete(_)));
@@ -134,19 +148,22 @@ impl Calls {
     ///
     /// # Errors
     /// When the address does not accept a connection.
-    pub async fn grpc(address: &str, method: Method) -> Result<Self> {
+    pub async fn grpc(address: &str, method: Method, token: Option<&str>) -> Result<Self> {
         let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
         let request = ExecuteRequest {
             user_fragments: vec!["Why is the pod pending?".into()],
             ..ExecuteRequest::default()
         };
-        Ok(Self::Grpc(Box::new(Grpc { method, client: VibectlLlmProxyClient::new(channel), request })))
+        let authorization = token.map(|token| format!("Bearer {token}").parse()).transpose()?;
+        let client = VibectlLlmProxyClient::new(channel);
+        Ok(Self::Grpc(Box::new(Grpc { method, client, request, authorization })))
     }
 
     async fn call(&mut self) -> Result<()> {
         match self {
             Self::Grpc(grpc) => grpc.call().await?,
-            Self::Chat(chat, Http::Whole) => chat.whole().await?,
+            Self::Chat(chat, Http::Whole) => chat.whole(Model::Bench).await?,
+            Self::Chat(chat, Http::Slow) => chat.whole(Model::Slow).await?,
             Self::Chat(chat, Http::Stream) => {
                 chat.stream(Model::Bench).await?;
             }
@@ -160,7 +177,7 @@ impl Calls {
 /// # Errors
 /// When a call fails: a benchmark of failing calls says nothing.
 pub async fn run(process: &Process, kind: &Kind, calls: usize) -> Result<Figures> {
-    let calls_to = Calls::grpc(&process.address, kind.method).await.context("failed to connect")?;
+    let calls_to = Calls::grpc(&process.address, kind.method, None).await.context("failed to connect")?;
     run_calls(&calls_to, kind.concurrency, calls).await
 }
 

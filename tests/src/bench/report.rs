@@ -34,6 +34,14 @@ pub fn publish(
     Ok(())
 }
 
+/// Prints the tables of the gateways.
+///
+/// # Errors
+/// When nobody reads them.
+pub fn show(comparison: &Comparison) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{}", table::compared(comparison))?)
+}
+
 fn conditions(calls: usize) -> String {
     let processor = std::fs::read_to_string("/proc/cpuinfo")
         .ok()

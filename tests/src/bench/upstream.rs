@@ -11,12 +11,14 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt as _;
 use futures::stream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Chunks of text in a stream.
 pub const CHUNKS: usize = 40;
 /// Time between two chunks of a stream at a pace.
 pub const PACE: Duration = Duration::from_millis(50);
+/// How long the model `slow` thinks before it answers.
+pub const SLOW: Duration = Duration::from_millis(200);
 
 /// A running upstream; it ends when this is dropped.
 pub struct Upstream {
@@ -39,7 +41,12 @@ impl Upstream {
         let whole = Bytes::from(whole());
         let router = Router::new().route(
             "/v1/chat/completions",
-            post(move |request: Bytes| async move { answer(&request, whole) }),
+            post(move |request: Bytes| async move {
+                if says(&request, b"\"slow\"") {
+                    sleep(SLOW).await;
+                }
+                answer(&request, whole)
+            }),
         );
         let task = tokio::spawn(async move {
             // Ends only with the task itself; an accept error shows as failing calls.
@@ -66,12 +73,11 @@ impl Drop for Upstream {
 }
 
 fn answer(request: &[u8], whole: Bytes) -> Response {
-    let says = |text: &[u8]| request.windows(text.len()).any(|window| window == text);
     // Gateways write JSON with and without spaces.
-    if !(says(b"\"stream\":true") || says(b"\"stream\": true")) {
+    if !(says(request, b"\"stream\":true") || says(request, b"\"stream\": true")) {
         return ([(CONTENT_TYPE, "application/json")], whole).into_response();
     }
-    let pace = if says(b"\"paced\"") { PACE } else { Duration::ZERO };
+    let pace = if says(request, b"\"paced\"") { PACE } else { Duration::ZERO };
     let started = Instant::now();
     let chunks = stream::unfold(0, move |number| async move {
         let event = event(number)?;
@@ -80,6 +86,10 @@ fn answer(request: &[u8], whole: Bytes) -> Response {
         Some((anyhow::Ok(Bytes::from(event)), number + 1))
     });
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(chunks)).into_response()
+}
+
+fn says(request: &[u8], text: &[u8]) -> bool {
+    request.windows(text.len()).any(|window| window == text)
 }
 
 /// The events of a stream: the chunks, the end, the usage and the last word.

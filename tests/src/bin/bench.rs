@@ -27,6 +27,9 @@ struct Arguments {
     /// Only install what is compared, on all processors, and measure nothing.
     #[arg(long)]
     install: bool,
+    /// Measure only gateways with this in their name, and not the original; for before and after a change.
+    #[arg(long, conflicts_with = "write")]
+    only: Option<String>,
     /// Put the tables into docs/benchmarks.md.
     #[arg(long)]
     write: bool,
@@ -41,9 +44,15 @@ async fn main() -> Result<()> {
     let server = arguments.server.canonicalize().context("--server names no program")?;
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start().await?;
+    let bench = Bench { server: &server, upstream: &upstream, folder: folder.path() };
+    if let Some(only) = &arguments.only {
+        let mut chosen = bench.gateways()?;
+        chosen.retain(|gateway| gateway.name.contains(only.as_str()));
+        let comparison = comparison::compare(&chosen, &upstream, arguments.calls, arguments.streams).await?;
+        return report::show(&comparison);
+    }
     let ours = measure(&Subject::ours(&server), arguments.calls).await?;
     let original = measure(&Subject::original(folder.path())?, arguments.calls).await?;
-    let bench = Bench { server: &server, upstream: &upstream, folder: folder.path() };
     let comparison =
         comparison::compare(&bench.gateways()?, &upstream, arguments.calls, arguments.streams).await?;
     report::publish(&ours, &original, &comparison, arguments.calls, arguments.write)
