@@ -110,7 +110,7 @@ async fn measure(gateway: &Gateway, calls: usize, streams: usize) -> Result<Row>
     let cpu_per_grpc_chunk = match grpc {
         None => None,
         Some(Grpc { address, token }) => {
-            let calls = Calls::grpc(address, Method::StreamExecute, token.as_deref()).await?;
+            let calls = Calls::grpc(address, Method::StreamExecute, "bench", token.as_deref()).await?;
             Some(cpu_per_chunk(&process, &calls, count).await?)
         }
     };

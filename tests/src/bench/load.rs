@@ -144,14 +144,15 @@ impl Grpc {
 }
 
 impl Calls {
-    /// gRPC calls of one method on one new connection.
+    /// gRPC calls of one method on one new connection; the model is the default where it is empty.
     ///
     /// # Errors
     /// When the address does not accept a connection.
-    pub async fn grpc(address: &str, method: Method, token: Option<&str>) -> Result<Self> {
+    pub async fn grpc(address: &str, method: Method, model: &str, token: Option<&str>) -> Result<Self> {
         let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
         let request = ExecuteRequest {
             user_fragments: vec!["Why is the pod pending?".into()],
+            model_name: (!model.is_empty()).then(|| model.into()),
             ..ExecuteRequest::default()
         };
         let authorization = token.map(|token| format!("Bearer {token}").parse()).transpose()?;
@@ -177,7 +178,7 @@ impl Calls {
 /// # Errors
 /// When a call fails: a benchmark of failing calls says nothing.
 pub async fn run(process: &Process, kind: &Kind, calls: usize) -> Result<Figures> {
-    let calls_to = Calls::grpc(&process.address, kind.method, None).await.context("failed to connect")?;
+    let calls_to = Calls::grpc(&process.address, kind.method, "", None).await.context("failed to connect")?;
     run_calls(&calls_to, kind.concurrency, calls).await
 }
 

@@ -122,7 +122,7 @@ impl Process {
 }
 
 async fn answers(address: &str) -> bool {
-    match Calls::grpc(address, Method::ServerInfo, None).await {
+    match Calls::grpc(address, Method::ServerInfo, "", None).await {
         Ok(calls) => super::load::run_calls(&calls, 1, 1).await.is_ok(),
         Err(_) => false,
     }
