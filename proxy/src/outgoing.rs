@@ -11,14 +11,19 @@
 
 pub(crate) mod backoff;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use reqwest::{RequestBuilder, Url, redirect, retry};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use vibectl_pki::{CertificateError, TrustBundle};
 
 use crate::provider::address::{AddressRule, GuardedResolver, Refused};
@@ -110,6 +115,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Response {
     inner: reqwest::Response,
     idle: Duration,
+    /// Ends at the earliest when the silence of the other side is too long.
+    silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl Outgoing {
@@ -164,7 +171,7 @@ impl Outgoing {
             literal_address(request.url()).map_or(Ok(()), |address| self.rule.check(address))?;
         }
         let head = timeout(self.deadlines.first_byte, self.http.execute(request)).await;
-        Ok(Response { inner: head.map_err(|_| SendError::Late)??, idle: self.deadlines.idle })
+        Ok(Response { inner: head.map_err(|_| SendError::Late)??, idle: self.deadlines.idle, silence: None })
     }
 }
 
@@ -181,7 +188,21 @@ impl Response {
 
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
-        Ok(timeout(self.idle, self.inner.chunk()).await.map_err(|_| SendError::Late)??)
+        let until = Instant::now() + self.idle;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        let mut piece = pin!(self.inner.chunk());
+        loop {
+            tokio::select! {
+                biased;
+                piece = &mut piece => return Ok(piece?),
+                () = silence.as_mut() => {}
+            }
+            if Instant::now() >= until {
+                return Err(SendError::Late);
+            }
+            // It was set for an earlier piece. Put off here and not with each piece: hardly any stream is silent for so long.
+            silence.as_mut().reset(until);
+        }
     }
 
     /// The whole body, if it is no longer than `limit`.

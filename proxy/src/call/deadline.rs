@@ -1,8 +1,12 @@
 //! How long an attempt may take: the caller's deadline and the provider's, whichever is earlier.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
 
-use tokio::time::{self, timeout_at};
+use tokio::time::{self, Sleep, sleep_until, timeout_at};
 
 /// A moment, and whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +43,32 @@ impl Deadline {
 
     /// What comes of `work`, unless it takes too long.
     pub(super) async fn bound<F: Future>(self, work: F) -> Result<F::Output, Late> {
-        let late = if self.is_providers { Late::Provider } else { Late::Call };
-        timeout_at(time::Instant::from_std(self.at), work).await.map_err(|_| late)
+        timeout_at(time::Instant::from_std(self.at), work).await.map_err(|_| self.late())
+    }
+
+    /// For work in many pieces: armed once, and not anew for each of them.
+    pub(super) fn timer(self) -> Timer {
+        Timer { sleep: Box::pin(sleep_until(time::Instant::from_std(self.at))), late: self.late() }
+    }
+
+    fn late(self) -> Late {
+        if self.is_providers { Late::Provider } else { Late::Call }
+    }
+}
+
+/// Comes true when a deadline is over, and says whose it was. May be awaited again and again until then.
+#[derive(Debug)]
+pub(super) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    late: Late,
+}
+
+impl Future for Timer {
+    type Output = Late;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Late> {
+        ready!(self.sleep.as_mut().poll(context));
+        Poll::Ready(self.late)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     Begun, Settlement, Standing, Summary,
     attempt::{self, Answered},
     check_length,
-    deadline::{Deadline, Late},
+    deadline::{Late, Timer},
 };
 use crate::{
     error::CallError,
@@ -34,7 +34,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct CallStream {
     model: Arc<str>,
-    open: Option<Open>,
+    /// In a box: a stream of events moves this with each of them.
+    open: Option<Box<Open>>,
 }
 
 /// A stream that has begun well.
@@ -51,7 +52,7 @@ struct Open {
     first: Option<ModelEvent>,
     settlement: Settlement,
     standing: Standing,
-    deadline: Deadline,
+    timer: Timer,
     target: Arc<Target>,
     promised: Option<Promised>,
 }
@@ -86,8 +87,9 @@ impl CallStream {
         let Begun { route, mut settlement, .. } = begun;
         settlement.reported(usage);
         let promised = schema.map(|schema| Promised { schema, text: String::new() });
-        let open = Open { source, first, settlement, standing, deadline, target, promised };
-        Self { model: route.model, open: Some(open) }
+        let timer = deadline.timer();
+        let open = Open { source, first, settlement, standing, timer, target, promised };
+        Self { model: route.model, open: Some(Box::new(open)) }
     }
 
     /// The name of the model that answers, as callers see it.
@@ -151,13 +153,14 @@ impl Open {
     }
 
     async fn read(&mut self) -> Result<Option<ModelEvent>, CallError> {
-        // A provider that always has something to say would keep the second branch from ever being looked at.
+        // A provider that always has something to say would keep the last branch from ever being looked at.
         if self.standing.is_lost() {
             return Err(CallError::Revoked);
         }
         let read = tokio::select! {
             biased;
-            read = self.deadline.bound(self.source.next()) => read,
+            read = self.source.next() => Ok(read),
+            late = &mut self.timer => Err(late),
             () = self.standing.lost() => return Err(CallError::Revoked),
         };
         let event = match read {

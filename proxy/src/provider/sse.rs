@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
 use thiserror::Error;
 
 /// Longest single event; also all that is ever held of a stream.
@@ -47,6 +48,10 @@ impl Splitter {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, EventTooLong> {
         self.skip_byte_order_mark();
         while let Some(byte) = self.buffer.get(self.scanned).copied() {
+            if self.in_line && !matches!(byte, b'\n' | b'\r') {
+                self.scanned = self.end_of_line();
+                continue;
+            }
             self.scanned += 1;
             let ends_crlf = byte == b'\n' && self.after_cr;
             self.after_cr = byte == b'\r';
@@ -68,6 +73,12 @@ impl Splitter {
         if !self.buffer.is_empty() {
             self.buffer.extend_from_slice(b"\n\n");
         }
+    }
+
+    /// Where the line that is looked at ends, or the buffer.
+    fn end_of_line(&self) -> usize {
+        let rest = self.buffer.get(self.scanned..).unwrap_or_default();
+        self.scanned + memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())
     }
 
     fn cut(&mut self) -> Frame {
