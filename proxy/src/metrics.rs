@@ -62,7 +62,7 @@ pub struct Metrics {
     /// What became of certificates of an ACME server.
     pub acme_events: Family<1>,
     /// Bugs that were caught on the way to the caller.
-    pub panics: Family<0>,
+    pub panics: Arc<Family<0>>,
     /// Lines of the log that never got out.
     pub dropped_lines: Family<0>,
     /// 1, labelled with the version.
@@ -148,7 +148,7 @@ impl Default for Metrics {
                 "Certificates of an ACME server by what became of them.",
                 ["event"],
             ),
-            panics: Family::counter("vibectl_panics_total", "Bugs caught while answering.", []),
+            panics: Arc::new(Family::counter("vibectl_panics_total", "Bugs caught while answering.", [])),
             dropped_lines: Family::counter(
                 "vibectl_log_lines_dropped_total",
                 "Lines of the log that nobody took in time, or that could not be written.",

@@ -50,7 +50,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
         .merge(api)
         .layer(from_fn_with_state(body_cap::Intake::new(shared), body_cap::apply))
         .layer(from_fn(deadline::apply))
-        .layer(from_fn_with_state(Arc::clone(shared), panics::apply))
+        .layer(from_fn_with_state(Arc::clone(&shared.metrics.panics), panics::apply))
         .layer(from_fn_with_state(Arc::clone(shared), access_log::apply))
         .layer(from_fn(nosniff::apply))
         .layer(from_fn_with_state(hsts, hsts::apply))

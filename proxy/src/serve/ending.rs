@@ -88,3 +88,32 @@ async fn close(shared: &Arc<Shared>, mut reports: JoinSet<()>) {
     shared.shutdown.close_everything();
     let _ = timeout(LAST_TASKS, async { while reports.join_next().await.is_some() {} }).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Task = anyhow::Result<()>;
+
+    /// Why the process ends, with one more task that goes on.
+    async fn reason(
+        task: impl Future<Output = Task> + Send + 'static,
+        port: impl Future<Output = ()> + Send + 'static,
+    ) -> String {
+        let (mut tasks, mut reports) = (JoinSet::new(), JoinSet::new());
+        tasks.spawn(std::future::pending());
+        tasks.spawn(task);
+        reports.spawn(port);
+        format!("{:#}", first_of(&mut tasks, &mut reports).await)
+    }
+
+    #[tokio::test]
+    async fn k05_a_task_that_ends_fails_or_panics_and_a_port_that_closes_end_the_process() {
+        let on = std::future::pending;
+
+        assert_eq!(reason(async { Ok(()) }, on()).await, "a task that must not end has ended");
+        assert_eq!(reason(async { Err(anyhow!("the disk is gone")) }, on()).await, "the disk is gone");
+        assert!(reason(async { panic!("bug") }, on()).await.contains("panicked"));
+        assert_eq!(reason(std::future::pending(), async {}).await, "a port was closed");
+    }
+}
