@@ -7,6 +7,9 @@
 pub mod llm_proxy {
     tonic::include_proto!("vibectl.llm_proxy");
 
+    /// The contract itself as an encoded `FileDescriptorSet`, for server reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/llm_proxy.descriptors"));
+
     /// Version string that clients of the original accept without a warning (they compare for equality).
     pub const COMPATIBLE_SERVER_VERSION: &str = "0.11.6";
 }

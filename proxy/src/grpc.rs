@@ -5,6 +5,7 @@
 //! one or the other.
 
 mod info;
+pub mod reflection;
 mod wire;
 
 use std::{pin::Pin, sync::Arc, time::Instant};

@@ -40,6 +40,7 @@ use crate::state::Shared;
 pub fn build(shared: &Arc<Shared>) -> Router {
     let api = Router::new()
         .route_service(GRPC_PATH, grpc::service(shared))
+        .merge(grpc::reflection::routes(shared))
         .merge(front::routes(shared))
         .fallback(no_route)
         .layer(from_fn_with_state(Arc::clone(shared), auth::apply));
@@ -61,7 +62,7 @@ pub fn build(shared: &Arc<Shared>) -> Router {
 const GRPC_PATH: &str = "/vibectl.llm_proxy.VibectlLLMProxy/{*rest}";
 
 /// tonic's own fallback would answer every path with HTTP 200.
-async fn no_route(request: Request) -> Response {
+pub(crate) async fn no_route(request: Request) -> Response {
     Refusal { code: Code::Unimplemented, status: StatusCode::NOT_FOUND, message: "Method not found!" }
         .answer(Protocol::of(request.headers()))
 }

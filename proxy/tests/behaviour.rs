@@ -33,6 +33,8 @@ mod other_issuers;
 mod pod;
 #[path = "behaviour/real_client.rs"]
 mod real_client;
+#[path = "behaviour/reflection.rs"]
+mod reflection;
 #[path = "behaviour/refused_certificates.rs"]
 mod refused_certificates;
 #[path = "behaviour/refused_starts.rs"]

@@ -185,6 +185,10 @@ pub struct Service {
     /// themselves spread their calls. Cannot be changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub headless: bool,
+    /// Whether gRPC callers may ask what the endpoint can be asked (server reflection), as grpcurl does. They need a token as for any
+    /// call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reflection: bool,
     /// Copied to the Service, for load balancers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = annotation_value()))]
@@ -198,6 +202,7 @@ impl Default for Service {
             kind: ServiceType::default(),
             port: default_port(),
             headless: false,
+            reflection: false,
             annotations: BTreeMap::new(),
         }
     }

@@ -114,12 +114,12 @@ prop_compose! {
         per_token in collection::btree_map(text(), limits(), 0..3),
         shutdown_grace_seconds in 0..=86_400_u32,
         max_message_bytes in 1024..=256 * 1024 * 1024_u32,
-        connections in connections(),
+        (connections, reflection) in (connections(), any::<bool>()),
     ) -> Server {
         let limits = ServerLimits { total, per_namespace, global, per_token };
         Server {
             host, port, default_model: None, log_level, max_workers, require_auth, limits, shutdown_grace_seconds,
-            max_message_bytes, connections,
+            max_message_bytes, connections, reflection,
         }
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn config(proxy: &ValidatedProxy) -> Config {
                 per_namespace: proxy.namespace_limits.clone(),
                 ..ServerLimits::default()
             },
+            reflection: proxy.service.reflection,
             shutdown_grace_seconds: SHUTDOWN_GRACE_SECONDS,
             ..Server::default()
         },

@@ -14,7 +14,7 @@ use crate::{
 /// Leads to ready pods only. Where an ACME server asks at its very port, others answer too until there is a certificate:
 /// nobody can be served before that.
 pub(super) fn service(proxy: &ValidatedProxy) -> Service {
-    let llm_proxy::Service { kind: _, port, headless, annotations } = &proxy.service;
+    let llm_proxy::Service { kind: _, port, headless, reflection: _, annotations } = &proxy.service;
     // Meshes and gateways read it: without TLS the port speaks HTTP/2 (and 1.1) in the clear.
     let protocol = if proxy.tls.is_encrypted() { "https" } else { "kubernetes.io/h2c" };
     Service {

@@ -24,6 +24,8 @@ pub struct Server {
     pub limits: ServerLimits,
     /// How long connections live and how they are looked after.
     pub connections: Connections,
+    /// Whether gRPC callers may ask what the server can be asked (server reflection).
+    pub reflection: bool,
     /// How long running calls may take to finish after the signal to stop.
     pub shutdown_grace_seconds: u32,
     /// The largest request that is read.
@@ -41,6 +43,7 @@ impl Default for Server {
             require_auth: None,
             limits: ServerLimits::default(),
             connections: Connections::default(),
+            reflection: false,
             shutdown_grace_seconds: 30,
             max_message_bytes: 4 * 1024 * 1024,
         }
@@ -71,6 +74,7 @@ impl Server {
             ),
             limits: section.decode("limits", ServerLimits::decode),
             connections: section.decode("connections", Connections::decode),
+            reflection: section.read("reflection", Cursor::boolean).unwrap_or(default.reflection),
             shutdown_grace_seconds: section
                 .read("shutdown_grace_seconds", |cursor| cursor.integer(0..=MAX_SHUTDOWN_GRACE_SECONDS))
                 .unwrap_or(default.shutdown_grace_seconds),
@@ -98,6 +102,7 @@ serialize_differences!(Server {
     require_auth,
     limits,
     connections,
+    reflection,
     shutdown_grace_seconds,
     max_message_bytes,
 });
