@@ -13,8 +13,12 @@ use crate::support::frames::{DATA, Frame, GOAWAY, PREFACE, SETTINGS, handshake, 
 use crate::support::tls::{DAY, ca, client, leaf, session};
 use crate::support::{PATIENCE, Server};
 
-/// The grace period of these tests. The promise is one second on top; a busy machine gets more before it counts as hanging.
+/// The grace period of these tests. A busy machine gets more before it counts as hanging.
 const CONFIG: &str = "server: {shutdown_grace_seconds: 2}";
+/// The promise is one second on top of it.
+const PROMISED: Duration = Duration::from_secs(3);
+/// A busy machine may miss it, but not each time.
+const TRIES: usize = 3;
 const LONGEST: Duration = Duration::from_secs(8);
 
 #[test]
@@ -47,14 +51,23 @@ fn ends_early_beside(beginning: &[u8]) {
 
 /// A server with a short grace period ends at its end, although a peer with this beginning has a request under way.
 fn is_cut_beside(beginning: &[u8]) {
-    let mut server = Server::insecure(CONFIG);
-    let mut peer = server.connect();
-    peer.write_all(beginning).expect("sent");
-    server.wait_for("the connection", |server| connections(server) == 1);
+    let mut took = Vec::new();
+    for _ in 0..TRIES {
+        let mut server = Server::insecure(CONFIG);
+        let mut peer = server.connect();
+        peer.write_all(beginning).expect("sent");
+        server.wait_for("the connection", |server| connections(server) == 1);
 
-    server.terminate();
+        server.terminate();
+        let (status, time) = server.wait(LONGEST);
 
-    assert!(server.wait(LONGEST).0.success());
+        assert!(status.success());
+        if time <= PROMISED {
+            return;
+        }
+        took.push(time);
+    }
+    assert!(took.is_empty(), "never within a second of the grace period: {took:?}");
 }
 
 #[test]
