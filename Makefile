@@ -16,7 +16,7 @@ FUZZ  := $(CACHE)/tools/cargo-fuzz-0.13.2
 # Calls that `make bench` counts for each row; WRITE=1 puts the tables into docs/benchmarks.md.
 CALLS ?= 3000
 
-.PHONY: help demo demo-down bench memory fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test test-cluster test-rest
+.PHONY: help demo demo-down bench memory soak fuzz tools cluster-up cluster-down cluster-status images load definitions fmt lint check test test-cluster test-rest
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -43,12 +43,19 @@ memory: images ## Measure what idle connections and unread streams cost in memor
 	cargo build --profile tools --package vibectl-tests --bin memory
 	taskset -c 1 target/tools/memory --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server
 
+SOAK_SECONDS ?= 7200
+
+soak: images ## Call the server in every way for SOAK_SECONDS (two hours), and look whether anything grows
+	cargo build --profile tools --package vibectl-tests --bin soak
+	taskset -c 1 target/tools/soak --server target/$(shell uname -m)-unknown-linux-gnu/release/vibectl-server --seconds $(SOAK_SECONDS)
+
 # Which target of fuzz/, and for how long.
 TARGET  ?= token
 FUZZ_SECONDS ?= 60
 
 fuzz: $(FUZZ)/bin/cargo-fuzz ## Fuzz TARGET (token, config, sse, openai, ...) for FUZZ_SECONDS; needs a nightly compiler
-	PATH="$(FUZZ)/bin:$$PATH" cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
+	mkdir -p fuzz/target/corpus/$(TARGET)
+	PATH="$(FUZZ)/bin:$$PATH" cargo +nightly fuzz run $(TARGET) fuzz/target/corpus/$(TARGET) fuzz/corpus/$(TARGET) -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192
 
 tools: ## Build the tools that tests need: Kubernetes, helm, cert-manager, Pebble, h2spec (once; minutes)
 	$(CLUSTER) tools

@@ -10,6 +10,7 @@ pub mod load;
 pub mod memory;
 pub mod process;
 pub mod report;
+pub mod soak;
 pub mod subjects;
 pub mod table;
 pub mod upstream;

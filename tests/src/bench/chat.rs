@@ -76,6 +76,28 @@ impl Chat {
         Ok(())
     }
 
+    /// One stream that is left after its first chunk.
+    ///
+    /// # Errors
+    /// When there is no first chunk.
+    pub async fn leave(&self, model: Model) -> Result<()> {
+        let response = self.request(model, true).send().await?.error_for_status()?;
+        response.bytes_stream().next().await.context("a stream without a byte")??;
+        Ok(())
+    }
+
+    /// One call that has to be refused for its token.
+    ///
+    /// # Errors
+    /// When it is anything else.
+    pub async fn refused(&self) -> Result<()> {
+        let status = self.request(Model::Bench, false).send().await?.status();
+        if status != reqwest::StatusCode::UNAUTHORIZED {
+            bail!("a call with a bad token was answered with {status}");
+        }
+        Ok(())
+    }
+
     /// One stream, read to its end: the time to its first chunk.
     ///
     /// # Errors

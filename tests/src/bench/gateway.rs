@@ -69,6 +69,14 @@ impl Bench<'_> {
         ])
     }
 
+    /// Ours alone, governed, under this name.
+    ///
+    /// # Errors
+    /// When its keys or its config cannot be made.
+    pub fn governed(&self, name: &'static str) -> Result<Gateway> {
+        self.ours(name, true, false)
+    }
+
     /// The floor: a proxy that knows nothing of what it carries.
     fn nginx(&self) -> Result<Gateway> {
         let address = free_address()?;

@@ -29,6 +29,14 @@ pub struct Launch {
     pub address: SocketAddr,
 }
 
+impl Launch {
+    /// Where its output goes.
+    pub fn log(&self) -> PathBuf {
+        let file = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        std::env::temp_dir().join(format!("vibectl-bench-{file}.log"))
+    }
+}
+
 /// A running server.
 pub struct Process {
     child: Child,
@@ -55,8 +63,7 @@ impl Process {
     /// # Errors
     /// When it ends early or does not answer in time; the text names its log.
     pub async fn launch(launch: &Launch, answers: impl AsyncFn() -> bool) -> Result<Self> {
-        let file = launch.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let log_path = std::env::temp_dir().join(format!("vibectl-bench-{file}.log"));
+        let log_path = launch.log();
         let log = std::fs::File::create(&log_path)?;
         let started = Instant::now();
         let mut child = Command::new("taskset")
@@ -92,6 +99,14 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS line")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+    }
+
+    /// Files that it has open.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn open_files(&self) -> Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
     }
 
     /// Processor time used so far by the threads that are alive, with nanosecond resolution.
