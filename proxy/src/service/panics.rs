@@ -2,13 +2,17 @@
 //! and answered as our own trouble.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::FutureExt;
 use http::StatusCode;
+use http_body::{Frame, SizeHint};
 use tonic::Code;
 
 use crate::metrics::family::Family;
@@ -24,10 +28,44 @@ const TROUBLE: Refusal = Refusal {
 pub async fn apply(State(panics): State<Arc<Family<0>>>, request: Request, next: Next) -> Response {
     let protocol = Protocol::of(request.headers());
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|_| {
+    let Ok(response) = answer else {
         panics.with([]).add(1);
-        TROUBLE.answer(protocol)
-    })
+        return TROUBLE.answer(protocol);
+    };
+    response.map(|body| Body::new(Guarded { body: Some(body), panics }))
+}
+
+/// The body of an answer. It is polled by the task of the connection, which a bug in it would end with all its calls.
+struct Guarded {
+    /// Absent once it has panicked.
+    body: Option<Body>,
+    panics: Arc<Family<0>>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(context)));
+        polled.unwrap_or_else(|_| {
+            self.body = None;
+            self.panics.with([]).add(1);
+            Poll::Ready(Some(Err(axum::Error::new(TROUBLE.message))))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(Body::size_hint).unwrap_or_default()
+    }
 }
 
 /// Makes panics one structured log line with the place and never the text, which may quote a prompt.
@@ -41,6 +79,7 @@ pub fn log_panics() {
 #[cfg(test)]
 mod tests {
     use axum::{Router, body::Body, middleware::from_fn_with_state, routing::post};
+    use futures::StreamExt;
     use http::header::CONTENT_TYPE;
     use tower::ServiceExt;
 
@@ -75,5 +114,31 @@ mod tests {
         assert_eq!(grpc_status.expect("a status"), "13");
         assert_eq!((after, well.as_str()), (StatusCode::OK, "well"));
         assert_eq!(panics.with([]).get(), 2);
+    }
+
+    #[tokio::test]
+    async fn k05_a_bug_in_the_midst_of_an_answer_ends_that_answer_with_an_error() {
+        let panics = Arc::new(Family::counter("test_panics", "Test.", []));
+        let answer = || async {
+            let pieces = futures::stream::iter(["first", "bug"]).map(|piece| {
+                assert_ne!(piece, "bug");
+                Ok::<_, std::convert::Infallible>(piece)
+            });
+            Body::from_stream(pieces)
+        };
+        let layer = from_fn_with_state(Arc::clone(&panics), apply);
+        let router = Router::new().route("/", post(answer)).layer(layer);
+
+        let request = Request::post("/").body(Body::empty()).expect("a request");
+        let mut body = router.oneshot(request).await.expect("an answer").into_body().into_data_stream();
+        let (first, second, third) = (body.next().await, body.next().await, body.next().await);
+
+        assert_eq!(first.expect("a piece").expect("good"), "first");
+        assert_eq!(
+            second.expect("the end").expect_err("an error").to_string(),
+            "the server failed to answer"
+        );
+        assert!(third.is_none());
+        assert_eq!(panics.with([]).get(), 1);
     }
 }
