@@ -63,6 +63,13 @@ pub(super) struct Timer {
     late: Late,
 }
 
+impl Timer {
+    /// Whose deadline is over, if it is: for work that always has something, next to which the timer is never looked at.
+    pub(super) fn over(&self) -> Option<Late> {
+        (time::Instant::now() >= self.sleep.deadline()).then_some(self.late)
+    }
+}
+
 impl Future for Timer {
     type Output = Late;
 

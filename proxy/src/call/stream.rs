@@ -153,15 +153,19 @@ impl Open {
     }
 
     async fn read(&mut self) -> Result<Option<ModelEvent>, CallError> {
-        // A provider that always has something to say would keep the last branch from ever being looked at.
+        // A provider that always has something to say would keep the other branches from ever being looked at.
         if self.standing.is_lost() {
             return Err(CallError::Revoked);
         }
-        let read = tokio::select! {
-            biased;
-            read = self.source.next() => Ok(read),
-            late = &mut self.timer => Err(late),
-            () = self.standing.lost() => return Err(CallError::Revoked),
+        let read = if let Some(late) = self.timer.over() {
+            Err(late)
+        } else {
+            tokio::select! {
+                biased;
+                read = self.source.next() => Ok(read),
+                late = &mut self.timer => Err(late),
+                () = self.standing.lost() => return Err(CallError::Revoked),
+            }
         };
         let event = match read {
             Ok(event) => event,

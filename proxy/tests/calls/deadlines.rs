@@ -56,6 +56,38 @@ async fn e07_an_answer_that_stops_ends_after_the_idle_timeout_and_a_late_beginni
 }
 
 #[tokio::test]
+async fn e07_an_answer_may_take_longer_than_the_idle_timeout_as_long_as_it_goes_on() {
+    let mut script = Script::body("text/event-stream", "");
+    for _ in 0..8 {
+        let piece = format!("data: {}\n\n", delta("a"));
+        script = script.then(Step::Send(piece.into())).then(Step::Wait(Duration::from_millis(400)));
+    }
+    let end = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let fake = Fake::start(script.then(Step::Send(format!("{end}\n\ndata: [DONE]\n\n").into()))).await;
+    let proxy = before("idle_timeout_seconds: 2", fake.base_url()).await;
+
+    let (text, end) = proxy.stream(ask("hello")).await;
+
+    assert_eq!(text, "aaaaaaaa");
+    end.expect("its end");
+}
+
+#[tokio::test]
+async fn e07_an_answer_that_pours_for_ever_ends_after_the_total_timeout() {
+    // There is always a next piece, so nothing else is ever waited for.
+    let flood: bytes::Bytes = format!("data: {}\n\n", delta("a")).repeat(1000).into();
+    let pour = |script: Script| (0..5000).fold(script, |script, _| script.then(Step::Send(flood.clone())));
+    let fake = Fake::start(pour(Script::body("text/event-stream", "")).then(Step::Hang)).await;
+    let proxy = before("total_timeout_seconds: 1", fake.base_url()).await;
+
+    let told = why(&proxy).await;
+
+    let (poured, told) = told.split_once('|').expect("both");
+    assert_eq!(told, "provider p0: the provider took longer than it may (total_timeout_seconds)");
+    assert!(poured.len() < 5_000_000, "it was cut on its way");
+}
+
+#[tokio::test]
 async fn e07_an_answer_that_drips_for_ever_ends_after_the_total_timeout() {
     let drip =
         |script: Script| script.then(Step::Wait(Duration::from_millis(300))).then(Step::Send("\n".into()));
