@@ -8,6 +8,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+use tonic_reflection::pb::v1alpha;
 
 use crate::support::{Server, run};
 
@@ -56,12 +57,37 @@ fn a_tool_learns_of_the_services_and_of_the_contract_whole() {
 }
 
 #[test]
-fn it_is_off_by_default() {
+fn it_is_off_by_default_and_turned_on_while_the_server_runs() {
     let server = Server::insecure("");
 
     let refused = ask(&server, None, services()).expect_err("off");
 
     assert_eq!(refused.code(), Code::Unimplemented);
+    std::fs::write(server.config_file(), ON).expect("written");
+    server.wait_for("the change", |server| {
+        server.metric("vibectl_reloads_total{part=\"config\",outcome=\"applied\"}") == 1
+    });
+    ask(&server, None, services()).expect("on");
+}
+
+#[test]
+fn tools_of_before_v1_are_answered_too() {
+    let server = Server::insecure(ON);
+    let address = format!("http://127.0.0.1:{}", server.port);
+
+    let listed = Runtime::new().expect("a runtime").block_on(async {
+        let channel =
+            Channel::from_shared(address).expect("an address").connect().await.expect("a connection");
+        let question = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+        let message =
+            v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+        let request = Request::new(futures::stream::iter([message]));
+        let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+        let mut answers = client.server_reflection_info(request).await.expect("answers").into_inner();
+        answers.next().await.expect("an answer").expect("a good one")
+    });
+
+    assert!(format!("{listed:?}").contains("vibectl.llm_proxy.VibectlLLMProxy"), "{listed:?}");
 }
 
 #[test]

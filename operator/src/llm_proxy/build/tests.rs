@@ -127,6 +127,16 @@ fn a_headless_service_has_no_address_and_leads_to_the_ports_of_pods() {
 }
 
 #[test]
+fn reflection_is_in_the_config_where_it_is_asked_for() {
+    let rendered = |resources: Resources<Prepared>| {
+        resources.config.data.unwrap()["config.yaml"].contains("reflection: true")
+    };
+
+    assert!(rendered(changed("minimal", |spec| spec.service.reflection = true)));
+    assert!(!rendered(fixtures::resources("minimal")));
+}
+
+#[test]
 fn the_key_of_the_ca_is_mounted_only_where_certificates_are_issued() {
     for fixture in ["minimal", "own_ca"] {
         check_the_key_of_the_ca(&pod(&fixtures::resources(fixture)));
