@@ -7,7 +7,7 @@ use axum::{
     Router,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use tonic_reflection::server::{Builder, Error};
 use vibectl_proto::llm_proxy::DESCRIPTORS;
@@ -37,9 +37,5 @@ fn served() -> Result<Router, Error> {
 }
 
 async fn if_asked_for(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    if shared.config().server.reflection {
-        next.run(request).await
-    } else {
-        no_route(request).await.into_response()
-    }
+    if shared.config().server.reflection { next.run(request).await } else { no_route(request).await }
 }

@@ -74,7 +74,7 @@ impl HttpBody for TimedBody {
                 self.ended = true;
                 // Dropped here, so that the provider is told although the caller may still read.
                 self.inner = Body::empty();
-                Poll::Ready(Some(last_frame(self.protocol)))
+                Poll::Ready(Some(LATE.last_frame(self.protocol)))
             }
         }
     }
@@ -85,15 +85,6 @@ impl HttpBody for TimedBody {
 
     fn size_hint(&self) -> SizeHint {
         HttpBody::size_hint(&self.inner)
-    }
-}
-
-fn last_frame(protocol: Protocol) -> Result<Frame<Bytes>, axum::Error> {
-    let status = LATE.grpc();
-    let mut trailers = HeaderMap::new();
-    match protocol {
-        Protocol::Grpc if status.add_header(&mut trailers).is_ok() => Ok(Frame::trailers(trailers)),
-        _ => Err(axum::Error::new(status)),
     }
 }
 

@@ -32,13 +32,14 @@ pub async fn apply(State(panics): State<Arc<Family<0>>>, request: Request, next:
         panics.with([]).add(1);
         return TROUBLE.answer(protocol);
     };
-    response.map(|body| Body::new(Guarded { body: Some(body), panics }))
+    response.map(|body| Body::new(Guarded { body: Some(body), protocol, panics }))
 }
 
 /// The body of an answer. It is polled by the task of the connection, which a bug in it would end with all its calls.
 struct Guarded {
     /// Absent once it has panicked.
     body: Option<Body>,
+    protocol: Protocol,
     panics: Arc<Family<0>>,
 }
 
@@ -55,7 +56,7 @@ impl http_body::Body for Guarded {
         polled.unwrap_or_else(|_| {
             self.body = None;
             self.panics.with([]).add(1);
-            Poll::Ready(Some(Err(axum::Error::new(TROUBLE.message))))
+            Poll::Ready(Some(TROUBLE.last_frame(self.protocol)))
         })
     }
 
@@ -81,6 +82,7 @@ mod tests {
     use axum::{Router, body::Body, middleware::from_fn_with_state, routing::post};
     use futures::StreamExt;
     use http::header::CONTENT_TYPE;
+    use http_body_util::BodyExt;
     use tower::ServiceExt;
 
     use super::*;
@@ -128,17 +130,22 @@ mod tests {
         };
         let layer = from_fn_with_state(Arc::clone(&panics), apply);
         let router = Router::new().route("/", post(answer)).layer(layer);
+        let ask = async |media_type: &str| {
+            let request = Request::post("/").header(CONTENT_TYPE, media_type).body(Body::empty());
+            let mut body =
+                router.clone().oneshot(request.expect("a request")).await.expect("an answer").into_body();
+            let first = body.frame().await.expect("a piece").expect("good").into_data().expect("data");
+            assert_eq!(first, "first");
+            let last = body.frame().await.expect("the end");
+            assert!(body.frame().await.is_none());
+            last
+        };
 
-        let request = Request::post("/").body(Body::empty()).expect("a request");
-        let mut body = router.oneshot(request).await.expect("an answer").into_body().into_data_stream();
-        let (first, second, third) = (body.next().await, body.next().await, body.next().await);
+        let broken = ask("application/json").await.expect_err("an error");
+        let trailers = ask("application/grpc").await.expect("trailers").into_trailers().expect("trailers");
 
-        assert_eq!(first.expect("a piece").expect("good"), "first");
-        assert_eq!(
-            second.expect("the end").expect_err("an error").to_string(),
-            "the server failed to answer"
-        );
-        assert!(third.is_none());
-        assert_eq!(panics.with([]).get(), 1);
+        assert!(broken.to_string().contains("the server failed to answer"), "{broken}");
+        assert_eq!(trailers["grpc-status"], "13");
+        assert_eq!(panics.with([]).get(), 2);
     }
 }

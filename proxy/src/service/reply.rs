@@ -1,8 +1,10 @@
 //! A refusal by a layer, in the protocol that the caller speaks.
 
+use axum::body::Bytes;
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
+use http_body::Frame;
 use tonic::{Code, Status};
 
 use crate::service::error_body::{Dialect, HttpError};
@@ -49,6 +51,16 @@ impl Refusal {
         match protocol {
             Protocol::Grpc => self.grpc().into_http(),
             Protocol::Http(dialect) => self.http(dialect),
+        }
+    }
+
+    /// The end of an answer whose head was sent before: trailers in gRPC, a broken body in HTTP.
+    pub fn last_frame(self, protocol: Protocol) -> Result<Frame<Bytes>, axum::Error> {
+        let status = self.grpc();
+        let mut trailers = HeaderMap::new();
+        match protocol {
+            Protocol::Grpc if status.add_header(&mut trailers).is_ok() => Ok(Frame::trailers(trailers)),
+            _ => Err(axum::Error::new(status)),
         }
     }
 
